@@ -1,0 +1,1 @@
+"""Rules over what was derived and measured, and their findings."""

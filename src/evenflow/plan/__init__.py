@@ -1,0 +1,1 @@
+"""What each parameter is drawn from, and why."""

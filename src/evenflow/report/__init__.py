@@ -1,0 +1,1 @@
+"""Findings and records as text, charts, HTML, JSON, SARIF and JUnit."""

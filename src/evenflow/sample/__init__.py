@@ -1,0 +1,1 @@
+"""Counter-based random values: (seed, name, index) to bits to a distribution."""

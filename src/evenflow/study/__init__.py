@@ -1,0 +1,1 @@
+"""Experiments: data, networks, training, one file a reproduction."""

@@ -1,0 +1,1 @@
+"""Gaussian expectations, activations, gains, and the maps of mean-field theory."""
