@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evenflow.theory.activations import Activation
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Node:
     """File and line of the user's code: "model.py:31"."""
     shapes: tuple[tuple[int, ...], ...] = ()
     """Of every result, where an operation has several."""
+    activation: Activation | None = None
+    """What an "activation" node computes, as ``graph.fuse`` found it."""
 
     def refs(self) -> Iterator[tuple[str, str]]:
         """Pairs (argument name, name of the value it points to), nested ones included."""

@@ -23,3 +23,56 @@ class Moments:
     def variance(self) -> float:
         """q − m², over all elements."""
         return self.second - self.mean**2
+
+    @classmethod
+    def constant(cls, value: float) -> Moments:
+        """Every element the same."""
+        return cls(value, value**2, value**2, value**2)
+
+    @classmethod
+    def parameter(cls, mean: float, second: float) -> Moments:
+        """A parameter: the same for all examples and positions."""
+        return cls(mean, second, second, second)
+
+    @classmethod
+    def independent(cls, mean: float = 0.0, second: float = 1.0) -> Moments:
+        """Every element drawn afresh: nothing shared but the mean."""
+        return cls(mean, second, mean**2, mean**2)
+
+    def scaled(self, factor: float) -> Moments:
+        """Moments of ``factor`` · x."""
+        square = factor**2
+        return Moments(
+            factor * self.mean,
+            square * self.second,
+            square * self.shared_examples,
+            square * self.shared_positions,
+        )
+
+    def linear(self, gain: float, bias: float = 0.0) -> Moments:
+        """After independent zero-mean weights: every second moment s becomes gain·s + bias."""
+        return Moments(
+            0.0,
+            gain * self.second + bias,
+            gain * self.shared_examples + bias,
+            gain * self.shared_positions + bias,
+        )
+
+    def plus(self, other: Moments) -> Moments:
+        """Sum with an independent tensor: q' = q_x + q_y + 2 m_x m_y, likewise the shared parts."""
+        cross = 2 * self.mean * other.mean
+        return Moments(
+            self.mean + other.mean,
+            self.second + other.second + cross,
+            self.shared_examples + other.shared_examples + cross,
+            self.shared_positions + other.shared_positions + cross,
+        )
+
+    def times(self, other: Moments) -> Moments:
+        """Product with an independent tensor: means, second moments and shared parts multiply."""
+        return Moments(
+            self.mean * other.mean,
+            self.second * other.second,
+            self.shared_examples * other.shared_examples,
+            self.shared_positions * other.shared_positions,
+        )

@@ -1,0 +1,91 @@
+"""Fuse: chains of pointwise operations over one tensor become single activations.
+
+After this pass a Graph has one "activation" node where the user wrote ``x / (1 + abs(x))`` in
+three, so that the calculus, the plan and the record all see the same thing: a function φ of z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from evenflow.graph.graph import Argument, Graph, Node, Ref
+from evenflow.graph.pointwise import OPERATIONS, Pointwise, activation_of, compose
+
+_FLOATS = ("float", "bfloat")
+
+
+def fuse(graph: Graph) -> Graph:
+    """The same network with every pointwise chain over one root as one "activation" node."""
+    functions = _functions(graph)
+    kept: list[Node] = []
+    for node in graph.nodes:
+        function = functions.get(node.name)
+        if function is None or (function.affine and len(list(node.refs())) == 1):
+            kept.append(node)
+        elif _ends_chain(graph, node, functions):
+            kept.append(
+                replace(
+                    node,
+                    op="activation",
+                    arguments={"input": Ref(function.root)},
+                    activation=activation_of(function),
+                )
+            )
+    return replace(graph, nodes=_reached(graph, kept))
+
+
+def _functions(graph: Graph) -> dict[str, Pointwise]:
+    """Which values are functions of a single other value, and which function."""
+    functions: dict[str, Pointwise] = {}
+    for node in graph.nodes:
+        if node.op not in OPERATIONS or not node.dtype.startswith(_FLOATS):
+            continue
+        operands: dict[str, Pointwise | float] = {}
+        for name, value in node.arguments.items():
+            operand = _operand(graph, functions, value, node)
+            if operand is not None and name in ("input", "other", "exponent"):
+                operands[name] = operand
+        references = len([r for r in node.refs()])
+        if sum(isinstance(o, Pointwise) for o in operands.values()) != references:
+            continue
+        if (function := compose(node, operands)) is not None:
+            functions[node.name] = function
+    return functions
+
+
+def _operand(
+    graph: Graph, functions: dict[str, Pointwise], value: Argument, node: Node
+) -> Pointwise | float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, (int, float)):
+        return float(value)
+    if isinstance(value, Ref):
+        if value.name in functions:
+            return functions[value.name]
+        if value.name not in graph.parameters and graph.shape(value.name) == node.shape:
+            return Pointwise(value.name, "x", lambda z: (z, z * 0 + 1), affine=True)
+    return None
+
+
+def _ends_chain(graph: Graph, node: Node, functions: dict[str, Pointwise]) -> bool:
+    """Whether something other than the chain itself reads the value."""
+    if node.name in graph.outputs:
+        return True
+    root = functions[node.name].root
+    return any(
+        user.name not in functions or functions[user.name].root != root
+        for user in graph.users(node.name)
+    )
+
+
+def _reached(graph: Graph, nodes: list[Node]) -> tuple[Node, ...]:
+    """Drop affine steps that only fused chains read."""
+    needed = set(graph.outputs)
+    kept = []
+    for node in reversed(nodes):
+        read_before = graph.users(node.name) != ()
+        if node.name in needed or not read_before:
+            kept.append(node)
+            needed.update(name for _, name in node.refs())
+    return tuple(reversed(kept))

@@ -1,0 +1,91 @@
+"""Shape and indexing: the same numbers in another order, or a part of them."""
+
+from __future__ import annotations
+
+from math import prod
+
+from evenflow.graph.graph import Ref
+from evenflow.graph.moments import Moments
+from evenflow.graph.rules.registry import Cotangents, Step, register
+
+ORDER_ONLY = frozenset(
+    "view reshape flatten unflatten transpose permute t numpy_T movedim squeeze unsqueeze "
+    "contiguous clone alias detach_ to _to_copy type_as swapaxes".split()
+)
+"""Operations that move numbers without changing or losing any."""
+
+PARTS = frozenset(
+    "slice select split split_with_sizes chunk getitem unbind narrow index_select".split()
+)
+"""Operations that keep a part of the numbers."""
+
+
+def _same(step: Step) -> Moments:
+    return step.of("input")
+
+
+def _back(step: Step, cotangent: float) -> Cotangents:
+    # Elements that were left out get no gradient: the energy spreads over the whole tensor.
+    share = prod(step.node.shape) / max(prod(step.shape("input")), 1)
+    return {step.name("input"): cotangent * share}
+
+
+register(*ORDER_ONLY, *PARTS, forward=_same, backward=_back)
+
+
+def _expanded_back(step: Step, cotangent: float) -> Cotangents:
+    copies = prod(step.node.shape) / max(prod(step.shape("input")), 1)
+    return {step.name("input"): cotangent * copies}
+
+
+register("expand", "expand_as", "repeat", forward=_same, backward=_expanded_back)
+
+
+def _parts(step: Step) -> list[tuple[str, float]]:
+    """Names of the joined tensors and the share of the result that each makes up."""
+    joined = step.node.arguments.get("tensors")
+    names = [r.name for r in joined if isinstance(r, Ref)] if isinstance(joined, tuple) else []
+    total = sum(prod(step.graph.shape(name)) for name in names)
+    return [(name, prod(step.graph.shape(name)) / max(total, 1)) for name in names]
+
+
+def _joined(step: Step) -> Moments:
+    parts = [(step.known[name], share) for name, share in _parts(step)]
+    return Moments(
+        sum(share * m.mean for m, share in parts),
+        sum(share * m.second for m, share in parts),
+        sum(share * m.shared_examples for m, share in parts),
+        sum(share * m.shared_positions for m, share in parts),
+    )
+
+
+def _joined_back(step: Step, cotangent: float) -> Cotangents:
+    gathered: dict[str, float] = {}
+    for name, _ in _parts(step):
+        gathered[name] = gathered.get(name, 0.0) + cotangent
+    return gathered
+
+
+register("cat", "stack", "concat", forward=_joined, backward=_joined_back)
+
+
+def _padded_share(step: Step) -> float:
+    return prod(step.shape("input")) / max(prod(step.node.shape), 1)
+
+
+def _padded(step: Step) -> Moments:
+    # Zeros join in: every second moment, and the mean, is thinned.
+    share, x = _padded_share(step), step.of("input")
+    return Moments(
+        share * x.mean,
+        share * x.second,
+        share * x.shared_examples,
+        share * x.shared_positions,
+    )
+
+
+register(
+    "constant_pad_nd",
+    forward=_padded,
+    backward=lambda step, cotangent: {step.name("input"): cotangent},
+)

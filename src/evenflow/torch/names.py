@@ -1,0 +1,77 @@
+"""Names of a model's tensors: canonical, tied ones recognised, wrappers looked through."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from evenflow.errors import InputError
+from evenflow.graph.graph import Parameter
+from evenflow.sample.contract import canonical_name
+
+
+def unwrap(model: torch.nn.Module) -> torch.nn.Module:
+    """The user's own module inside DataParallel, DistributedDataParallel and torch.compile."""
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(
+            f"a model must be a torch.nn.Module, not {type(model).__name__}",
+            remedy="pass the module itself, not its class or its output",
+        )
+    while True:
+        if isinstance(model, (DataParallel, DistributedDataParallel)):
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), torch.nn.Module):
+            model = inner
+        else:
+            return model
+
+
+class ModelParameters:
+    """Parameters and buffers of a model by canonical name.
+
+    A tensor registered under several names (tied weights) stands under the first of them; the
+    others are its aliases.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = unwrap(model)
+        self._buffers = {id(b) for b in self.model.buffers()}
+        first: dict[int, str] = {}
+        self._first: dict[str, str] = {}  # every canonical name -> the name that it stands under
+        self.tensors: dict[str, torch.Tensor] = {}
+        members = [
+            *self.model.named_parameters(remove_duplicate=False),
+            *self.model.named_buffers(remove_duplicate=False),
+        ]
+        for raw, tensor in members:
+            name = canonical_name(raw)
+            self._first[name] = first.setdefault(id(tensor), name)
+            self.tensors.setdefault(self._first[name], tensor)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Canonical names of the parameters (no buffers), in the model's order, each once."""
+        return tuple(n for n, t in self.tensors.items() if id(t) not in self._buffers)
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """The live tensor of a name, raw or canonical, alias or first."""
+        return self.tensors[self._first[canonical_name(name)]]
+
+    def describe(self, name: str) -> Parameter:
+        """The Graph's view of a tensor."""
+        first = self._first[canonical_name(name)]
+        tensor = self.tensors[first]
+        return Parameter(
+            name=first,
+            shape=tuple(tensor.shape),
+            dtype=str(tensor.dtype).removeprefix("torch."),
+            trainable=tensor.requires_grad,
+            buffer=id(tensor) in self._buffers,
+            aliases=tuple(n for n, f in self._first.items() if f == first and n != first),
+        )
+
+    def describe_all(self) -> dict[str, Parameter]:
+        """All parameters (no buffers) by name."""
+        return {name: self.describe(name) for name in self.names}
