@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts over equal cells between ``low`` and ``high``; what lies outside is in the end cells."""
+    """Counts over equal cells from ``low`` to ``high``; what lies outside is in the end cells."""
 
     low: float
     high: float
@@ -35,11 +35,14 @@ class Statistics:
     zero_share: float
     histogram: Histogram
     correlation: float = float("nan")
-    """Share of the second moment common to all examples, s_B/q: 0 for unlike examples, 1 for equal."""
+    """Share of the second moment common to all examples, s_B/q: 0 where unlike, 1 where equal.
+
+    Unbiased, so it may fall a little below 0.
+    """
     unit_mean_square: float = float("nan")
     """Mean over units of (mean over examples and positions)²; large beside q where means shift."""
     effective_rank: float = float("nan")
-    """Participation ratio (tr C)²/tr C² of the units' uncentred second-moment matrix C over examples."""
+    """Participation ratio (tr C)²/tr C² of the units' uncentred second-moment matrix C."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class LayerRecord:
     activation: str | None = None
     """For an activation: its name in the catalogue."""
     saturated_share: float = float("nan")
-    """For an activation that saturates: share of elements where |φ′| < 0.1 · max|φ′| (its own curve)."""
+    """For an activation that saturates: share of elements where |φ′| < 0.1 · max|φ′|."""
     dead_share: float = float("nan")
     """For an activation: share of units whose φ′ is 0 on every example and position."""
     predicted_forward: float = float("nan")
@@ -73,6 +76,14 @@ class LayerRecord:
     """Which operation stands in the way of a prediction, "" where there is one."""
     jacobian_singular_value: float = float("nan")
     """Mean singular value of ∂(this output)/∂(the previous layer's output), for one example."""
+    inputs: tuple[str, ...] = ()
+    """What the operation reads: nodes of this Record, directly or through operations that are not
+    recorded, and names of the model's inputs. Values that rest on no input (parameters, buffers,
+    constants) are left out, so a node that depends on parameters alone has none. Rules follow the
+    signal by these names; without them (in no layer at all) rules that need its path are skipped.
+    """
+    source: str = ""
+    """File and line of the user's code: "model.py:31"."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,8 @@ class WeightRecord:
     """Canonical qualified name."""
     shape: tuple[int, ...]
     role: str
-    """How the graph uses it: "weight", "bias", "scale", "shift", "embedding", "recurrent" …"""
+    """How the graph uses it: "linear", "conv", "conv_transpose", "bilinear", "recurrent",
+    "embedding", "bias", "scale", "shift", "other" or "unused"."""
     trainable: bool
     values: Statistics
     gradient: Statistics | None = None
