@@ -1,0 +1,50 @@
+"""Before and after: two versions of one network, checked and trained side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evenflow.diagnose.finding import Diagnosis
+from evenflow.errors import InputError
+from evenflow.record.record import Record
+
+
+@dataclass(frozen=True)
+class TrainingCurve:
+    """A brief training in numbers: the loss at each step, the test accuracy where it was taken."""
+
+    steps: tuple[int, ...]
+    losses: tuple[float, ...]
+    test_steps: tuple[int, ...] = ()
+    test_accuracies: tuple[float, ...] = ()
+    """Shares in [0, 1], one for each of ``test_steps``."""
+
+    def __post_init__(self) -> None:
+        if len(self.steps) != len(self.losses):
+            raise InputError(f"{len(self.steps)} steps but {len(self.losses)} losses in a curve")
+        if len(self.test_steps) != len(self.test_accuracies):
+            raise InputError(
+                f"{len(self.test_steps)} test steps but {len(self.test_accuracies)} accuracies"
+            )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One version of the network: what a check measured and found, and how it trained."""
+
+    record: Record
+    diagnosis: Diagnosis
+    curve: TrainingCurve
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The network as it was and as changed, under the same batch, data, optimiser and seed."""
+
+    before: Trial
+    after: Trial
+    change: str
+    """What was changed, in a sentence."""
+    helped: bool
+    """Whether the change is recommended."""
+    seed: int
