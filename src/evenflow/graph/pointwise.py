@@ -117,9 +117,9 @@ def compose(node: Node, operands: Mapping[str, Pointwise | float]) -> Pointwise 
     if known is not None and isinstance(first, Pointwise) and len(operands) == 1:
         outer = _unary(known.function, known.derivative)
         bare = first.text == "x"
-        return Pointwise(
-            root, f"{known.name}({first.text})", _after(outer, first), known if bare else None
-        )
+        options = "".join(f", {key}={value!r}" for key, value in known.params.items())
+        text = f"{known.name}({first.text}{options})"
+        return Pointwise(root, text, _after(outer, first), known if bare else None)
     if node.op in _UNARY and isinstance(first, Pointwise):
         return Pointwise(root, f"{node.op}({first.text})", _after(_UNARY[node.op], first))
     return _binary(node, root, operands)
@@ -148,7 +148,8 @@ def _binary(node: Node, root: str, operands: Mapping[str, Pointwise | float]) ->
     affine = all(isinstance(v, float) or v.affine for v in values) and (
         node.op in ("add", "sub", "rsub") or (isinstance(right, float) and node.op != "pow")
     )
-    text = f"({_text(left)} {_SIGNS[node.op]} {_text(right)})"
+    by = "" if weight == 1 else f"{weight!r}·"
+    text = f"({_text(left)} {_SIGNS[node.op]} {by}{_text(right)})"
     return Pointwise(root, text, dual, affine=affine)
 
 
@@ -159,7 +160,7 @@ def _dual(operand: Pointwise | float, z: Array) -> Dual:
 
 
 def _text(operand: Pointwise | float) -> str:
-    return operand.text if isinstance(operand, Pointwise) else f"{operand:g}"
+    return operand.text if isinstance(operand, Pointwise) else repr(operand)
 
 
 def _power(x: Dual, y: Dual, _weight: float) -> Dual:
@@ -180,22 +181,28 @@ OPERATIONS = frozenset({*_UNARY, *_CATALOGUE, *_SIGNS, "gelu", "hardtanh"})
 """Every operation that can be part of a pointwise chain."""
 
 
+_composed: dict[str, Activation] = {}
+"""One Activation for each text: equal chains in different layers are the same activation."""
+
+
 def activation_of(function: Pointwise) -> Activation:
     """The chain as an Activation: the catalogue's own where the two agree everywhere."""
     if function.known is not None:
         return function.known
-    return _recognise(function.text, function.dual) or from_callable(
-        lambda z: function.dual(z)[0], lambda z: function.dual(z)[1], name=function.text
-    )
+    if function.text not in _composed:
+        _composed[function.text] = _recognise(function.dual) or from_callable(
+            lambda z: function.dual(z)[0], lambda z: function.dual(z)[1], name=function.text
+        )
+    return _composed[function.text]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1)
 def _grid_values() -> tuple[Array, dict[str, Array]]:
     grid = np.linspace(-7.3, 7.1, 97)
     return grid, {name: find(name).function(grid) for name in catalogue()}
 
 
-def _recognise(text: str, dual: Callable[[Array], Dual]) -> Activation | None:
+def _recognise(dual: Callable[[Array], Dual]) -> Activation | None:
     grid, values = _grid_values()
     with np.errstate(all="ignore"):
         ours = dual(grid)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from evenflow.errors import InputError
 
@@ -30,7 +31,9 @@ def singular_values(weight: NDArray[np.floating], slope: NDArray[np.floating]) -
         raise InputError("the layer Jacobian holds NaN or infinite values")
     units, inputs = jacobian.shape
     gram = jacobian @ jacobian.T if units <= inputs else jacobian.T @ jacobian
-    squares: Matrix = np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)
+    # Two threads on a matrix this small wait for each other longer than they compute.
+    with threadpool_limits(1, user_api="blas"):
+        squares: Matrix = np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)
     return np.sqrt(squares)
 
 

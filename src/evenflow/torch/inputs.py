@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch.utils import _pytree as pytree
 
+import torch
 from evenflow.errors import InputError
 from evenflow.torch.preserve import preserved
 
@@ -44,6 +44,24 @@ class Call:
             if isinstance(leaf, torch.Tensor):
                 named[pytree.keystr(path[1:]).strip("[]'").replace("']['", ".")] = leaf
         return named
+
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Call:
+        """The same call with every tensor replaced."""
+        args, kwargs = pytree.tree_map_only(torch.Tensor, change, (self.args, dict(self.kwargs)))
+        return Call(args, kwargs)
+
+    def on_device_of(self, model: torch.nn.Module) -> Call:
+        """The same call for tracing: only shapes and types count, so tensors that are on the meta
+        device while the model is not, or the other way round, are replaced by empty ones.
+        """
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+
+        def move(tensor: torch.Tensor) -> torch.Tensor:
+            if tensor.is_meta == (device.type == "meta"):
+                return tensor
+            return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
+
+        return self.map(move)
 
     def run(self, model: torch.nn.Module) -> Any:
         """One call without gradients; a failure is told as a fault of the inputs."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
-import torch
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
+import torch
 from evenflow.errors import InputError
 from evenflow.graph.graph import Parameter
 from evenflow.sample.contract import canonical_name
@@ -72,6 +74,18 @@ class ModelParameters:
             aliases=tuple(n for n, f in self._first.items() if f == first and n != first),
         )
 
-    def describe_all(self) -> dict[str, Parameter]:
-        """All parameters (no buffers) by name."""
-        return {name: self.describe(name) for name in self.names}
+    def describe_with_buffers(self) -> dict[str, Parameter]:
+        """All parameters and buffers by name."""
+        return {name: self.describe(name) for name in self.tensors}
+
+    @contextmanager
+    def restored_on_failure(self) -> Iterator[None]:
+        """Put every parameter back as it was if anything inside fails."""
+        before = {name: self.tensors[name].detach().clone() for name in self.names}
+        try:
+            yield
+        except BaseException:
+            with torch.no_grad():
+                for name, values in before.items():
+                    self.tensors[name].copy_(values)
+            raise

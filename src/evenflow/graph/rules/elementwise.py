@@ -22,9 +22,7 @@ def _gain(step: Step) -> Gain:
 def _activation(step: Step) -> Moments:
     # z = shared Gaussian part + private part: m' = E φ, q' = E φ², s' = E_shared (E_private φ)².
     z, at = step.of("input"), _gain(step)
-    return Moments(
-        at.mean, at.second, at.shared(z.shared_examples), at.shared(z.shared_positions)
-    )
+    return Moments(at.mean, at.second, at.shared(z.shared_examples), at.shared(z.shared_positions))
 
 
 def _activation_back(step: Step, cotangent: float) -> Cotangents:

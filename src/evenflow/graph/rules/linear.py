@@ -125,9 +125,7 @@ def _conv_terms(step: Step, transposed: bool) -> tuple[float, float]:
     return channels_in * landed / prod(sizes_out), channels_out * landed / prod(sizes_in)
 
 
-def _padding(
-    step: Step, kernel: tuple[int, ...], dilation: tuple[int, ...]
-) -> tuple[int, ...]:
+def _padding(step: Step, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:
     given = step.node.arguments.get("padding")
     if given == "same":  # torch pads the smaller half in front
         return tuple((k - 1) * d // 2 for k, d in zip(kernel, dilation, strict=True))

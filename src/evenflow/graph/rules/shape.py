@@ -9,13 +9,42 @@ from evenflow.graph.moments import Moments
 from evenflow.graph.rules.registry import Cotangents, Step, register
 
 ORDER_ONLY = frozenset(
-    "view reshape flatten unflatten transpose permute t numpy_T movedim squeeze unsqueeze "
-    "contiguous clone alias detach_ to _to_copy type_as swapaxes".split()
+    [
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "transpose",
+        "permute",
+        "t",
+        "numpy_T",
+        "movedim",
+        "squeeze",
+        "unsqueeze",
+        "contiguous",
+        "clone",
+        "alias",
+        "detach_",
+        "to",
+        "_to_copy",
+        "type_as",
+        "swapaxes",
+    ]
 )
 """Operations that move numbers without changing or losing any."""
 
 PARTS = frozenset(
-    "slice select split split_with_sizes chunk getitem unbind narrow index_select".split()
+    [
+        "slice",
+        "select",
+        "split",
+        "split_with_sizes",
+        "chunk",
+        "getitem",
+        "unbind",
+        "narrow",
+        "index_select",
+    ]
 )
 """Operations that keep a part of the numbers."""
 

@@ -1,0 +1,43 @@
+"""``gain`` for whatever a user has at hand: a name, a NumPy or torch callable, an nn.Module."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evenflow.theory.activations import Activation
+    from evenflow.theory.gain import Gain
+
+
+def gain(
+    activation: str | Activation | Callable[..., Any], q: float = 1.0, mean: float = 0.0
+) -> Gain:
+    """What ``activation`` does to second moments at z ~ N(mean, q − mean²).
+
+    ``activation`` is a catalogue name, an Activation, a torch or NumPy callable, or an nn.Module.
+    ``q`` is E[z²] ≥ mean². See ``evenflow.theory.gain.Gain`` for the fields of the result.
+
+    Raises ``ActivationError`` for a callable that returns NaN, complex values or another shape, or
+    that grows too fast for the integrals to exist; ``InputError`` for an unknown name.
+    """
+    from evenflow.theory.gain import gain as theory_gain
+
+    return theory_gain(_activation(activation), q, mean)
+
+
+def _activation(activation: Any) -> Any:
+    """A torch callable goes through torch's own automatic differentiation."""
+    torch = sys.modules.get("torch")  # nothing can be torch's if torch was never imported
+    if torch is None or not callable(activation):
+        return activation
+    try:
+        answer = activation(torch.linspace(-1.0, 1.0, 3, dtype=torch.float64))
+    except Exception:  # a NumPy callable need not accept tensors
+        return activation
+    if isinstance(answer, torch.Tensor):
+        from evenflow.torch.callables import activation_from_torch
+
+        return activation_from_torch(activation)
+    return activation

@@ -1,0 +1,58 @@
+"""What stands before a weight: the activation whose gains it has to make up for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evenflow.graph.graph import Graph, Node, Ref
+from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
+from evenflow.theory.activations import Activation
+
+_TRANSPARENT = ORDER_ONLY | PARTS | {"dropout", "feature_dropout", "constant_pad_nd"}
+_POOLS = ("max_pool", "avg_pool", "adaptive_")
+_NORMS = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
+
+
+@dataclass(frozen=True)
+class Before:
+    """The activation in front of a weight, and whether a normalisation fixes its operating point."""
+
+    activation: Activation
+    node: str
+    pinned: bool
+    """True: a normalisation before the activation holds its input at second moment 1."""
+
+
+def before(graph: Graph, source: str) -> Before | None:
+    """The activation whose output, pooled or reshaped or not, is the value ``source``."""
+    node = _walk(graph, source)
+    if node is None or node.activation is None:
+        return None
+    producer = _walk(graph, _input(node))
+    return Before(node.activation, node.name, producer is not None and producer.op in _NORMS)
+
+
+def _walk(graph: Graph, name: str) -> Node | None:
+    """The nearest operation behind ``name`` that does more than pool, reorder or drop."""
+    node = graph.node(name)
+    while node is not None and (node.op in _TRANSPARENT or node.op.startswith(_POOLS)):
+        node = graph.node(_input(node))
+    return node
+
+
+def _input(node: Node) -> str:
+    value = node.arguments.get("input")
+    return value.name if isinstance(value, Ref) else ""
+
+
+def free_depth(graph: Graph, activation: Activation) -> int:
+    """Most activations of this kind, none held by a normalisation, on any path through the graph."""
+    depth: dict[str, int] = {}
+    for node in graph.nodes:
+        behind = max((depth.get(name, 0) for _, name in node.refs()), default=0)
+        counts = 0
+        if node.activation == activation:
+            found = before(graph, node.name)
+            counts = int(found is not None and not found.pinned)
+        depth[node.name] = behind + counts
+    return max(depth.values(), default=0)
