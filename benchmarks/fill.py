@@ -17,10 +17,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import special
 
+import torch
 from evenflow import sample
 from evenflow.plan.distributions import Normal, Simple, TruncatedNormal, Uniform
 from evenflow.sample.contract import recipe
@@ -129,9 +129,8 @@ def test_numbers(draws: int) -> None:
         if name == "normal":
             for cut in (3, 4, 5, 6):
                 beyond = int(counts[np.abs(value) > cut].sum())
-                print(
-                    f"    beyond {cut} σ: {beyond:,}, {draws * 2 * special.ndtr(-cut):,.1f} expected"
-                )
+                expected = draws * 2 * special.ndtr(-cut)
+                print(f"    beyond {cut} σ: {beyond:,}, {expected:,.1f} expected")
 
 
 def count_integers(distribution: Simple, scale: float, draws: int) -> NDArray[np.int64]:

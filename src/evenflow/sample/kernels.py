@@ -22,6 +22,10 @@ from evenflow.sample.philox import MULTIPLIERS, ROUNDS, WEYL
 from evenflow.sample.quantile import CELL_BITS, FIRST_CELL, FRACTION_BITS, KNOTS, TAIL_BITS
 from evenflow.sample.reference import WIDE_BITS
 
+COMPILED_FOR = 1
+"""The contract's version. Numba keeps compiled code as long as the text of this file is the same,
+whatever becomes of the constants that it takes from elsewhere; this number changes with them."""
+
 BLOCK = 32 * GROUP
 """Elements a block: 16 KiB of words and as much of integers."""
 

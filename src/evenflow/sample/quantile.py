@@ -3,12 +3,12 @@
 A *tail* is a 31-bit integer t that stands for the two-sided tail probability (t | 1) / 2³¹ of a
 standard normal: 1 is the far tail, 2³¹ − 1 the centre. Its *magnitude* is |z| in units of 2⁻²¹ σ.
 
-Knot c of the table lies at t = 2^(c // 64) · (1 + (c % 64) / 64): 64 equal cells for each octave
-of the tail, 31 octaves, and one knot at 2³¹, where |z| = 0. The knot's value is
+Knot c of the table lies at t = 2^(c // 128) · (1 + (c % 128) / 128): 128 equal cells for each
+octave of the tail, 31 octaves, and one knot at 2³¹, where |z| = 0. The knot's value is
 |z| = −Φ⁻¹(t / 2³²), rounded to the nearest integer of those units; the first is 6.23 σ. The values
 are read from a file, since a function library may round differently on another machine.
 
-The octave, the cell and the place within it are the exponent, the top six and the other seventeen
+The octave, the cell and the place within it are the exponent, the top seven and the other sixteen
 bits of t as a float32, so that no loop and no logarithm looks for them.
 """
 
@@ -23,8 +23,8 @@ UNIT_BITS = 21
 """Magnitudes count units of 2⁻²¹ standard deviations: below 2²⁴ for every tail."""
 TAIL_BITS = 31
 """A tail is an integer of this many bits; the sign of the value takes the 32nd."""
-CELL_BITS = 6
-"""Each octave of the tail has 2⁶ cells."""
+CELL_BITS = 7
+"""Each octave of the tail has 2⁷ cells."""
 FRACTION_BITS = 23 - CELL_BITS
 """The bits of a float32's significand that tell the place within a cell."""
 FIRST_CELL = 127 << CELL_BITS
@@ -39,7 +39,7 @@ def _load() -> NDArray[np.int32]:
 
 
 KNOTS: NDArray[np.int32] = _load()
-"""The 1985 knots, falling from 13,065,803 (6.23 σ) to 0."""
+"""The 3969 knots, falling from 13,065,803 (6.23 σ) to 0."""
 
 
 def magnitude(tail: NDArray[np.uint32]) -> NDArray[np.int32]:
@@ -51,5 +51,5 @@ def magnitude(tail: NDArray[np.uint32]) -> NDArray[np.int32]:
     fraction = bits & np.uint32((1 << FRACTION_BITS) - 1)
     upper = KNOTS[cell]
     drop = (upper - KNOTS[cell + 1]).astype(np.uint32)
-    fallen = (drop * fraction) >> np.uint32(FRACTION_BITS)  # fits: the largest drop has 15 bits
+    fallen = (drop * fraction) >> np.uint32(FRACTION_BITS)  # fits: the largest drop has 14 bits
     return upper - fallen.astype(np.int32)
