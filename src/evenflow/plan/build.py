@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 
 from evenflow.graph.graph import Graph, Parameter
 from evenflow.plan.before import before, free_depth
@@ -14,6 +15,8 @@ from evenflow.plan.residual import branch_ends
 from evenflow.plan.scaling import scaled
 from evenflow.plan.schemes import Site, formula, scheme
 from evenflow.plan.uses import Use, uses
+from evenflow.theory.activations import Activation
+from evenflow.theory.gain import gain
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,18 @@ class _Gains:
     words: str
 
 
-def build_plan(graph: Graph, scheme_name: str, kept: Mapping[str, str] | None = None) -> Plan:
+def build_plan(graph: Graph, scheme_name: str, kept: Mapping[str, str] | None = None, *, calibrated: bool = False) -> Plan:
     """The plan of ``scheme_name`` for ``graph``.
 
     ``kept`` names parameters that must be left as found, with the reason (frozen, quantised …).
+    ``calibrated`` says that the plan will be calibrated, which takes out some of the fluctuations
+    that it would otherwise have to allow for.
     """
     draw = scheme(scheme_name)
     readings = uses(graph)
-    points = _operating_points(graph, readings) if scheme_name.startswith("auto") else {}
-    ends = branch_ends(graph, readings) if scheme_name.startswith("auto") else {}
+    auto = scheme_name.startswith("auto")
+    points = _operating_points(graph, readings, calibrated) if auto else {}
+    ends = branch_ends(graph, readings) if auto else {}
     entries: dict[str, Entry] = {}
     for name, parameter in graph.parameters.items():
         if parameter.buffer:
@@ -97,26 +103,23 @@ def _packed(use: Use, drawn: Simple) -> Distribution:
 
 
 def _operating_points(
-    graph: Graph, readings: Mapping[str, tuple[Use, ...]]
+    graph: Graph, readings: Mapping[str, tuple[Use, ...]], calibrated: bool
 ) -> dict[str, OperatingPoint]:
     """One operating point for each kind of activation that no normalisation holds in place."""
-    points: dict[str, OperatingPoint] = {}
-    widths: dict[str, list[float]] = {}
-    activations = {}
+    widths: dict[Activation, list[float]] = {}
     for use in (use for each in readings.values() for use in each if use.is_weight):
         found = before(graph, use.source)
         if found is not None and not found.pinned:
-            activations[found.activation.name] = found.activation
-            widths.setdefault(found.activation.name, []).append(use.fan_in)
-    for name, activation in activations.items():
-        width = sorted(widths[name])[len(widths[name]) // 2]
-        points[name] = operating_point(activation, free_depth(graph, activation), int(width))
-    return points
+            widths.setdefault(found.activation, []).append(use.fan_in)
+    return {
+        activation.name: operating_point(
+            activation, free_depth(graph, activation), int(median(fans)), calibrated
+        )
+        for activation, fans in widths.items()
+    }
 
 
 def _gains(graph: Graph, use: Use, points: Mapping[str, OperatingPoint]) -> _Gains:
-    from evenflow.theory.gain import gain
-
     found = before(graph, use.source)
     if found is None:
         return _Gains(1.0, 1.0, "no activation before it")
@@ -144,8 +147,7 @@ def _why(scheme_name: str, use: Use, gains: _Gains, weights: list[Use]) -> str:
 
 
 def _notes(graph: Graph, points: Mapping[str, OperatingPoint]) -> tuple[str, ...]:
-    notes = [point.said() for point in points.values()]
-    notes += [warning for point in points.values() for warning in point.warnings()]
+    notes = [note for point in points.values() for note in point.notes()]
     if graph.trace != "export":
         notes.append(f"the graph was had by a {graph.trace}")
     return tuple(notes)

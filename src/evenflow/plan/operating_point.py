@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
 from evenflow.plan.response import Response, response
 from evenflow.plan.stack import Travel, mean_field, simulate
 from evenflow.theory.activations import Activation
 
-_DRAWS = 100
+Interval = tuple[float, float]
+
+_DRAWS = 96
 _EXAMPLES = 256
+_HELD = 512
 _UNSTABLE = 1.001
 """A q-slope above this amplifies fluctuations; at exactly 1 (ReLU) they only add up."""
 _BEARABLE = 6.0
@@ -29,92 +33,117 @@ that still train at depth 30, pays 5.5."""
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """The q at which gains are taken, and the price over a stack of ``depth`` layers."""
+    """The q at which gains are taken, and the price over a stack of ``depth`` layers.
+
+    Ratios are medians over draws of the weights, intervals hold 5 to 95 % of them, all for means
+    over a batch of 256 independent examples.
+    """
 
     activation: str
     depth: int
     width: int
     q: float
     forward: float
-    """Second moment of pre-activations, last layer over first: median over draws of weights."""
-    forward_interval: tuple[float, float]
-    """5 to 95 % of draws."""
+    """Second moment of pre-activations, last layer over first."""
+    forward_interval: Interval
     backward: float
-    """Squared gradient norm, first layer over last: median."""
-    backward_interval: tuple[float, float]
+    """Squared gradient norm, first layer over last."""
+    backward_interval: Interval
+    beside_plan: Interval
+    """Second moment at the last layer over mean field's: on fresh examples if calibrated."""
     slope: float
-    """q-slope where the stack ends: above 1, every fluctuation is amplified by depth."""
+    """Largest q-slope on the way: above 1, every fluctuation is amplified by depth."""
+    calibrated: bool
 
     @property
     def price(self) -> float:
         """The larger of the two ratios, each taken as at least 1."""
-        return max(_ratio(self.forward), _ratio(self.backward))
+        return max(self.forward, 1 / self.forward, self.backward, 1 / self.backward)
 
-    def said(self) -> str:
-        """The price in a sentence."""
-        f, b = self.forward_interval, self.backward_interval
-        return (
+    @property
+    def unstable(self) -> bool:
+        """Whether depth amplifies fluctuations."""
+        return self.slope > _UNSTABLE
+
+    def notes(self) -> tuple[str, ...]:
+        """The price in a sentence, and what the user should know before using this activation."""
+        found = [
             f"{self.activation}: gains taken at q = {self.q:.3g}; over {self.depth} layers of "
             f"width {self.width} the second moment goes ×{self.forward:.3g} forwards "
-            f"(5–95 % of draws: {f[0]:.2g} to {f[1]:.2g}), ×{self.backward:.3g} backwards "
-            f"({b[0]:.2g} to {b[1]:.2g})"
-        )
-
-    def warnings(self) -> list[str]:
-        """What the user should know before using this activation at this depth."""
-        found = []
+            f"({_said(self.forward_interval)}), ×{self.backward:.3g} backwards "
+            f"({_said(self.backward_interval)})"
+        ]
         if self.price > _BEARABLE:
             found.append(
                 f"{self.activation} has no operating point where both passes stay level over "
                 f"{self.depth} layers (price ×{self.price:.3g}): normalise between layers, use "
                 "residual branches, or choose a centred activation such as tanh"
             )
-        spread = self.forward_interval[1] / max(self.forward_interval[0], 1e-300)
-        if self.slope > _UNSTABLE and spread > 4:
-            found.append(
-                f"{self.activation}'s q-slope is {self.slope:.3g} > 1: at width {self.width} the "
-                f"outcome is uncertain by ×{spread:.2g} between draws; "
-                'calibrate="noise" takes out the part that is common to all inputs'
+        if self.unstable:
+            found.append(self._uncertainty())
+        return tuple(found)
+
+    def _uncertainty(self) -> str:
+        low, high = self.beside_plan
+        head = f"{self.activation}'s q-slope reaches {self.slope:.3g} > 1: finite width leaves the "
+        if self.calibrated:
+            return (
+                f"{head}last layer at {low:.2g} to {high:.2g} times the plan's second moment on "
+                "fresh noise, in spite of the calibration (5–95 % of draws)"
             )
-        return found
+        return (
+            f"{head}last layer at {low:.2g} to {high:.2g} times mean field's second moment (5–95 % "
+            'of draws); calibrate="noise" takes out what is common to all inputs'
+        )
 
 
-def _ratio(value: float) -> float:
-    return max(value, 1 / value)
+def _said(interval: Interval) -> str:
+    return f"5–95 % of draws: {interval[0]:.2g} to {interval[1]:.2g}"
 
 
 @lru_cache(maxsize=256)
-def operating_point(activation: Activation, depth: int, width: int) -> OperatingPoint:
+def operating_point(
+    activation: Activation, depth: int, width: int, calibrated: bool = False
+) -> OperatingPoint:
     """The q that minimises the dearer direction over ``depth`` layers of ``width`` units.
 
-    Mean field decides where fluctuations die out; where they grow (a q-slope above 1), simulated
-    draws do, by the mean of their |log ratio|. The price printed is always that of simulated draws, for the mean
-    over a batch of 64 independent examples (see ``stack.simulate``).
+    Mean field decides where fluctuations die out or are calibrated away; where they grow (a
+    q-slope above 1), simulated draws do, by the mean of their |log ratio|.
     """
     table = response(activation)
     depth = max(depth, 2)
-
     log_q = _mean_field_optimum(table, depth)
-    end, _ = mean_field(table, _log_gain(table, log_q), depth)
-    if table.slope(np.asarray(end)) > _UNSTABLE:
+    if not calibrated and _slope(table, log_q, depth) > _UNSTABLE:
         log_q = _least(
             lambda log_q: _expected_price(_travel(table, log_q, depth, width, 24, 64)),
             (log_q - 0.3, log_q + 0.9),
         )
-        end, _ = mean_field(table, _log_gain(table, log_q), depth)
-    travel = _travel(table, log_q, depth, width)
-    forward, backward = (float(np.exp(m)) for m in _medians(travel))
+    examples, held = (64, _HELD) if calibrated else (_EXAMPLES, 0)
+    travel = _travel(table, log_q, depth, width, _DRAWS // (2 if held else 1), examples, held)
+    forward = travel.forward[:, -1] - travel.forward[:, 0]
     return OperatingPoint(
         activation.name,
         depth,
         width,
         q=float(np.exp(log_q)),
-        forward=forward,
-        forward_interval=_interval(travel.forward[:, -1] - travel.forward[:, 0]),
-        backward=backward,
+        forward=float(np.exp(np.median(forward))),
+        forward_interval=_interval(forward),
+        backward=float(np.exp(np.median(travel.backward))),
         backward_interval=_interval(travel.backward),
-        slope=float(table.slope(np.asarray(end))),
+        beside_plan=_interval(travel.forward[:, -1] - travel.ideal[-1]),
+        slope=_slope(table, log_q, depth),
+        calibrated=calibrated,
     )
+
+
+def _slope(table: Response, log_q: float, depth: int) -> float:
+    """Largest q-slope that mean field meets on its way."""
+    log_gain, at = _log_gain(table, log_q), 0.0
+    steepest = 0.0
+    for _ in range(depth):
+        steepest = max(steepest, float(table.slope(np.asarray(at))))
+        at = log_gain + float(table.second(np.asarray(at)))
+    return steepest
 
 
 def _travel(
@@ -122,8 +151,9 @@ def _travel(
     log_q: float,
     depth: int,
     width: int,
-    draws: int = _DRAWS,
-    examples: int = _EXAMPLES,
+    draws: int,
+    examples: int,
+    held: int = 0,
 ) -> Travel:
     return simulate(
         table,
@@ -132,6 +162,7 @@ def _travel(
         width,
         draws=draws,
         examples=examples,
+        held=held,
         rng=np.random.default_rng(0),
     )
 
@@ -142,13 +173,7 @@ def _expected_price(travel: Travel) -> float:
     return float(np.maximum(forward, np.abs(travel.backward)).mean())
 
 
-def _medians(travel: Travel) -> tuple[float, float]:
-    """Logs of the (forward, backward) ratios: medians over draws."""
-    forward = travel.forward[:, -1] - travel.forward[:, 0]
-    return float(np.median(forward)), float(np.median(travel.backward))
-
-
-def _interval(logs: np.ndarray) -> tuple[float, float]:  # type: ignore[type-arg]
+def _interval(logs: npt.NDArray[np.float64]) -> Interval:
     low, high = np.exp(np.quantile(logs, [0.05, 0.95]))
     return float(low), float(high)
 
@@ -161,7 +186,7 @@ def _log_gain(table: Response, log_q: float) -> float:
 
 
 def _mean_field_optimum(table: Response, depth: int) -> float:
-    """The log q at which the larger |log ratio| of the two directions is least at infinite width."""
+    """The log q at which the larger |log ratio| is least at infinite width."""
 
     def price(log_q: float) -> float:
         return max(abs(ratio) for ratio in mean_field(table, _log_gain(table, log_q), depth))
@@ -174,6 +199,6 @@ def _mean_field_optimum(table: Response, depth: int) -> float:
     return _least(price, (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]))
 
 
-def _least(price: Callable[[float], float], bounds: tuple[float, float]) -> float:
+def _least(price: Callable[[float], float], bounds: Interval) -> float:
     found = minimize_scalar(price, bounds=bounds, method="bounded", options={"maxiter": 12})
     return float(found.x)

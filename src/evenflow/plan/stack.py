@@ -25,6 +25,8 @@ class Travel:
 
     forward: Array
     """(draws, depth): pre-activations, first layer to last."""
+    ideal: Array
+    """(depth,): the same of mean field."""
     backward: Array
     """(draws,): gradient at the first layer over that at the last."""
 
@@ -52,15 +54,16 @@ def simulate(
     """Send independent normal examples through ``draws`` random networks.
 
     With ``held`` > 0 that many further examples are calibrated upon: every layer is rescaled so
-    that their mean second moment is mean field's, and ``forward`` is that of the others over it.
+    that their mean second moment is mean field's, and ``forward`` is that of the others.
     """
     log_q = _scatter(np.full((draws, examples + held), 2 / width), rng)  # of the inputs' norms
     target, correlation = 0.0, 0.0
-    path, gradients = [], []
+    path, ideal, gradients = [], [], []
     for layer in range(depth):
         if held:
             log_q = log_q - (_log_mean(log_q[:, examples:]) - target)[:, None]
-        path.append(_log_mean(log_q[:, :examples]) - (target if held else 0.0))
+        path.append(_log_mean(log_q[:, :examples]))
+        ideal.append(target)
         if layer == depth - 1:
             break
         step = _Step(response, target, correlation, width, log_q.shape, rng)
@@ -73,7 +76,9 @@ def simulate(
         log_q = following
         correlation = mixed(response.at(response.degrees, target), correlation)
         target = log_gain + float(response.second(np.asarray(target)))
-    return Travel(np.stack(path, axis=1), _log_mean(_returned(gradients, width)))
+    return Travel(
+        np.stack(path, axis=1), np.array(ideal), _log_mean(_returned(gradients, width))
+    )
 
 
 @dataclass(frozen=True)

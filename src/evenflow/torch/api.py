@@ -37,9 +37,12 @@ def plan(model: torch.nn.Module, inputs: Any, scheme: str = "auto") -> Plan:
     return _planned(Call.of(inputs), parameters, scheme)[0]
 
 
-def _planned(call: Call, parameters: ModelParameters, scheme: str) -> tuple[Plan, Trace]:
+def _planned(
+    call: Call, parameters: ModelParameters, scheme: str, *, calibrated: bool = False
+) -> tuple[Plan, Trace]:
     traced = trace(call.on_device_of(parameters.model), parameters)
-    return build_plan(traced.graph, scheme, kept_parameters(parameters)), traced
+    kept = kept_parameters(parameters)
+    return build_plan(traced.graph, scheme, kept, calibrated=calibrated), traced
 
 
 def init_(
@@ -62,7 +65,7 @@ def init_(
     if calibrate is None:
         return apply_(_planned(call, parameters, scheme)[0], model, used)
     batch = _calibration_batch(calibrate, call, parameters, used)
-    planned, traced = _planned(batch, parameters, scheme)
+    planned, traced = _planned(batch, parameters, scheme, calibrated=True)
     check_fits(planned, parameters)
     with parameters.restored_on_failure():
         applied = apply_(planned, model, used)
