@@ -21,3 +21,9 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     except RuntimeError:  # Numba found no folder that it may write to
         kernel = numba.njit(nogil=True)(function)
     return kernel
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile ``function`` as text of its callers, so that loops around it become vectors."""
+    kernel: Callable[P, R] = numba.njit(inline="always")(function)
+    return kernel

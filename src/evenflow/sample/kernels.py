@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenflow.sample.contract import GROUP, LANES, Dtype
-from evenflow.sample.jit import compiled
+from evenflow.sample.jit import compiled, inlined
 from evenflow.sample.philox import MULTIPLIERS, ROUNDS, WEYL
 from evenflow.sample.quantile import CELL_BITS, FIRST_CELL, FRACTION_BITS, KNOTS, TAIL_BITS
 from evenflow.sample.reference import WIDE_BITS
@@ -67,9 +67,12 @@ def fill_float32(
         first, at, end = start + row * pitch, row * columns, (row + 1) * columns
         while at < end:
             count = min(end - at, BLOCK - first % BLOCK)
-            block = _words(words, first, count, key, 0)
-            _integers(block, integers, floats, uniform, low)
-            _scaled(integers[:count], np.float32(scale), out[at : at + count])
+            if uniform and first % GROUP == 0 and count % GROUP == 0:
+                _uniform_groups(out[at : at + count], first, key, np.float32(scale))
+            else:
+                block = _words(words, first, count, key, 0)
+                _integers(block, integers, floats, uniform, low)
+                _scaled(integers[:count], np.float32(scale), out[at : at + count])
             first, at = first + count, at + count
 
 
@@ -141,19 +144,52 @@ def _words(
     for g in range((first + count - 1) // GROUP + 1 - group):
         counter, at = np.uint64(group + g) * np.uint64(LANES), g * GROUP
         for lane in range(LANES):
-            n = counter + np.uint64(lane)
-            # 32-bit words in 64-bit lanes; what a product leaves in the upper half is masked when
-            # it is next multiplied, so that no shuffling between lane widths is needed.
-            a, b, c, d = n, n >> _HALF, np.uint64(stream), np.uint64(0)
-            for r in range(ROUNDS):
-                p, q = (a & _MASK) * _A, (c & _MASK) * _B
-                a, b = (q >> _HALF) ^ b ^ (key_a + np.uint64(r) * _WEYL_A), q
-                c, d = (p >> _HALF) ^ d ^ (key_b + np.uint64(r) * _WEYL_B), p
+            a, b, c, d = _philox(counter + np.uint64(lane), stream, key_a, key_b)
             scratch[at + lane] = np.uint32(a)
             scratch[at + lane + LANES] = np.uint32(b)
             scratch[at + lane + 2 * LANES] = np.uint32(c)
             scratch[at + lane + 3 * LANES] = np.uint32(d)
     return scratch[first - group * GROUP : first - group * GROUP + count]
+
+
+@inlined
+def _philox(
+    counter: np.uint64, stream: int, key_a: np.uint64, key_b: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    """Return four words, each in the lower half of its 64 bits.
+
+    32-bit words in 64-bit lanes: what a product leaves in the upper half is masked where it is next
+    multiplied, so that vectors need no shuffling between widths.
+    """
+    a, b, c, d = counter, counter >> _HALF, np.uint64(stream), np.uint64(0)
+    for r in range(ROUNDS):
+        p, q = (a & _MASK) * _A, (c & _MASK) * _B
+        a, b = (q >> _HALF) ^ b ^ (key_a + np.uint64(r) * _WEYL_A), q
+        c, d = (p >> _HALF) ^ d ^ (key_b + np.uint64(r) * _WEYL_B), p
+    return a, b, c, d
+
+
+@compiled
+def _uniform_groups(
+    out: NDArray[np.float32], first: int, key: tuple[int, int], scale: np.float32
+) -> None:
+    """Fill whole groups without scratch: the stores overlap with the arithmetic."""
+    group = first // GROUP
+    key_a, key_b = np.uint64(key[0]), np.uint64(key[1])
+    for g in range(out.size // GROUP):
+        counter, at = np.uint64(group + g) * np.uint64(LANES), g * GROUP
+        for lane in range(LANES):
+            a, b, c, d = _philox(counter + np.uint64(lane), 0, key_a, key_b)
+            out[at + lane] = np.float32(_odd(np.uint32(a))) * scale
+            out[at + lane + LANES] = np.float32(_odd(np.uint32(b))) * scale
+            out[at + lane + 2 * LANES] = np.float32(_odd(np.uint32(c))) * scale
+            out[at + lane + 3 * LANES] = np.float32(_odd(np.uint32(d))) * scale
+
+
+@inlined
+def _odd(word: np.uint32) -> np.int32:
+    """Return the odd integer between −2²⁴ and 2²⁴ that a uniform value is made of."""
+    return np.int32((word >> np.uint32(7)) | np.uint32(1)) - np.int32(1 << 24)
 
 
 @compiled
@@ -167,8 +203,7 @@ def _integers(
     """Turn words into the contract's signed integers; ``floats`` is scratch."""
     if uniform:
         for i in range(words.size):
-            odd = (words[i] >> np.uint32(7)) | np.uint32(1)
-            integers[i] = np.int32(odd) - np.int32(1 << 24)
+            integers[i] = _odd(words[i])
         return
     for i in range(words.size):
         word = np.int32(words[i])
