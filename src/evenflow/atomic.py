@@ -31,11 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(
-            f"the file cannot be written: {error.strerror or error}",
-            where=str(path),
-            remedy="choose a folder that you may write to and that has room",
-        ) from error
+        raise _refused("file cannot be written", path, error) from error
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
@@ -50,3 +46,19 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """``write_bytes`` for text, as UTF-8."""
     write_bytes(path, content.encode())
+
+
+def make_folder(path: Path) -> None:
+    """Make sure that the folder ``path`` is there; ``InputError`` if it can't be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused("folder cannot be made", path, error) from error
+
+
+def _refused(what: str, path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"the {what}: {error.strerror or error}",
+        where=str(path),
+        remedy="choose a folder that you may write to and that has room",
+    )

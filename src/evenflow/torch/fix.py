@@ -156,11 +156,13 @@ def _training(
 def _rates(
     training: Training, versions: tuple[torch.nn.Module, ...], tell: Progress
 ) -> tuple[float, ...]:
+    """The best learning rate of each version."""
     names = ("learning rate, as it is", "learning rate, with the plan")
-    return tuple(
-        training.best_rate(version, lambda k, n, name=name: tell(name, k, n, math.nan))
-        for name, version in zip(names, versions, strict=True)
-    )
+
+    def search(name: str, version: torch.nn.Module) -> float:
+        return training.best_rate(version, lambda done, of: tell(name, done, of, math.nan))
+
+    return tuple(map(search, names, versions))
 
 
 def _side_by_side(

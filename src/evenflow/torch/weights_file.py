@@ -24,19 +24,18 @@ def save_weights(model: torch.nn.Module, path: Path) -> None:
     """
     with replacing(path) as temporary:
         try:
-            save_model(_Canonical(unwrap(model)), str(temporary))
+            save_model(_Canonical(unwrap(model)), str(temporary))  # type: ignore[arg-type]
         except (SafetensorError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise InputError(
                 f"the weights cannot be written: {' '.join(str(error).split())}", where=str(path)
             ) from error
 
 
-class _Canonical(torch.nn.Module):
-    """A model's state under canonical names."""
+class _Canonical:
+    """A model's state under canonical names; ``save_model`` asks nothing else of a model."""
 
     def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
         self._state = {canonical_name(k): v for k, v in model.state_dict().items()}
 
-    def state_dict(self, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         return dict(self._state)

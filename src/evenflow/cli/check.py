@@ -1,0 +1,163 @@
+"""``evenflow check``: measure a network on a batch, and say what is wrong with it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from evenflow.cli.target import TARGET_HELP, target_options
+
+if TYPE_CHECKING:
+    from evenflow.report.report import Report
+    from evenflow.torch.targets import Target
+
+_FORMATS = ("text", "json", "html", "sarif", "junit")
+_BY_SUFFIX = {".json": "json", ".html": "html", ".sarif": "sarif", ".xml": "junit"}
+
+
+def _codes(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> list[str]:
+    """Codes given one by one or with commas."""
+    return [code.strip() for value in values for code in value.split(",") if code.strip()]
+
+
+@click.command(
+    epilog=TARGET_HELP, short_help="Measure TARGET on a batch and say what is wrong with it."
+)
+@target_options
+@click.option(
+    "--target",
+    "target_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="What the outputs should be: one array in a .npy, .npz or .safetensors file.",
+)
+@click.option(
+    "--loss",
+    metavar="NAME",
+    help="cross_entropy, nll, mse, bce or bce_logits. Without a loss the gradients start from "
+    "random numbers.",
+)
+@click.option(
+    "--select",
+    metavar="CODES",
+    multiple=True,
+    callback=_codes,
+    help="Rules to apply, and no others.",
+)
+@click.option(
+    "--ignore", metavar="CODES", multiple=True, callback=_codes, help="Rules to leave out."
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["note", "warning", "error", "never"]),
+    default="warning",
+    show_default=True,
+    help="The least level of a finding that makes the exit status 1.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    help="Form of the report.  [default: by the suffix of --out, otherwise text]",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the report to a file."
+)
+@click.option("--fix", is_flag=True, help="Try a plan on a copy, train both briefly, compare.")
+@click.option(
+    "--scheme", metavar="NAME", default="auto", show_default=True, help="The plan that --fix tries."
+)
+@click.pass_context
+def check(
+    ctx: click.Context,
+    spec: str,
+    inputs: str | None,
+    seed: int,
+    target_file: Path | None,
+    loss: str | None,
+    select: list[str],
+    ignore: list[str],
+    fail_on: str,
+    form: str | None,
+    out: Path | None,
+    fix: bool,
+    scheme: str,
+) -> None:
+    """Measure one forward and one backward pass of TARGET on a batch, and diagnose it.
+
+    The model is left as it was found, with --fix too.
+    """
+    from evenflow.diagnose.registry import find
+
+    form = form or _BY_SUFFIX.get(out.suffix if out else "", "text")
+    if form == "html" and out is None and sys.stdout.isatty():
+        raise click.UsageError("a page is no use in a terminal: add --out report.html")
+    for code in (*select, *ignore):
+        find(code)
+    from evenflow.cli.console import working
+    from evenflow.cli.target import load
+    from evenflow.torch import api
+    from evenflow.torch.targets import read_target
+    from evenflow.torch.train import seeded
+
+    with working("checking"), seeded(seed):
+        target = load(spec, inputs, seed)
+        if target_file is not None:
+            target = replace(target, target=read_target(target_file))
+        if loss is not None:
+            target = replace(target, loss=loss)
+        rules: dict[str, Any] = {"select": select, "ignore": ignore, "seed": seed}
+        report = api.check(target.model, target.inputs, target.target, target.loss, **rules)
+    report = replace(report, command=_command(spec, inputs, seed))
+    if fix and report.diagnosis.findings:
+        report = _fixed(report, target, scheme, rules)
+    _deliver(report, form, out)
+    if fail_on != "never" and report.diagnosis.at_or_above(fail_on):  # type: ignore[arg-type]
+        ctx.exit(1)
+
+
+def _command(spec: str, inputs: str | None, seed: int) -> str:
+    """The command that makes the report again."""
+    words = ["evenflow", "check", spec, *(["--inputs", inputs] if inputs else [])]
+    return shlex.join([*words, "--seed", str(seed)])
+
+
+def _fixed(report: Report, target: Target, scheme: str, rules: dict[str, Any]) -> Report:
+    """The report with what a plan would change, and whether that helps."""
+    from evenflow.cli.console import progress_bars
+    from evenflow.plan.plan import rows
+    from evenflow.report.report import PlanRow
+    from evenflow.torch import api
+    from evenflow.torch.fix import fix
+
+    with progress_bars() as progress:
+        plan = api.plan(target.model, target.inputs, scheme)
+        comparison = fix(
+            target.model,
+            target.inputs,
+            target.target,
+            target.loss,
+            data=target.data,
+            scheme=scheme,
+            progress=progress,
+            **rules,
+        )
+    return replace(report, plan=tuple(PlanRow(*row) for row in rows(plan)), comparison=comparison)
+
+
+def _deliver(report: Report, form: str, out: Path | None) -> None:
+    """Print the report, or write it to a file and say so."""
+    from evenflow.cli.console import console, print_report
+    from evenflow.report import write
+    from evenflow.report.verdict import verdict
+
+    if out is None:
+        print_report(report, form)
+    else:
+        write(report, out, form)
+        console().print(f"{verdict(report).headline} Report written: {out}", soft_wrap=True)

@@ -1,0 +1,19 @@
+"""``evenflow explain``: all about one rule."""
+
+from __future__ import annotations
+
+import shutil
+
+import click
+
+
+@click.command(short_help="Tell what a rule means, and what to do about it.")
+@click.argument("code")
+def explain(code: str) -> None:
+    """Tell what the rule CODE (EF101, or its name) means, how it is measured, and the remedy."""
+    from evenflow.diagnose.registry import find
+
+    rule = find(code)
+    width = min(shutil.get_terminal_size().columns, 88)
+    click.secho(f"{rule.code} {rule.name} · {rule.family} · at most {rule.level}\n", bold=True)
+    click.echo(click.wrap_text(rule.explanation, width, preserve_paragraphs=True))

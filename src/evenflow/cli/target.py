@@ -1,0 +1,177 @@
+"""TARGET on the command line: a factory in a file or module, or a Transformers model type."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from evenflow.errors import InputError
+
+if TYPE_CHECKING:
+    from evenflow.torch.targets import Target
+
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+_FORMS = "write path/file.py:factory, package.module:factory or hf:gpt2"
+
+TARGET_HELP = """\b
+TARGET is one of
+  path/file.py:factory    a function in a file
+  package.module:factory  a function in an importable module
+  hf:gpt2                 a Transformers model type, or hf:path/config.json:
+                          random weights, nothing is downloaded
+
+The factory takes no arguments and returns a model, (model, inputs), (model, inputs, target), or
+a mapping with model, inputs, target, loss and data. Its file is executed, as pytest does with
+test files: run only what you trust."""
+"""The epilog of every verb that takes a TARGET."""
+
+
+def target_options(verb: _Verb) -> _Verb:
+    """The argument TARGET and the options that say how to call it."""
+    for decorate in (
+        click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True,
+                     help="Decides every random value."),
+        click.option("--inputs", metavar="SHAPE|FILE",
+                     help="A shape such as 32x1x28x28, filled with standard normal values, or a "
+                     ".npy, .npz or .safetensors file."),
+        click.argument("spec", metavar="TARGET"),
+    ):  # fmt: skip
+        verb = decorate(verb)
+    return verb
+
+
+def load(spec: str, inputs: str | None, seed: int, *, meta: bool = False) -> Target:
+    """The model that ``spec`` names, with its inputs.
+
+    ``meta`` builds a Transformers model without memory; a user's factory decides for itself.
+    """
+    from evenflow.torch.targets import refuse_nan
+
+    if spec.startswith("hf:"):
+        target = _from_transformers(spec.removeprefix("hf:"), inputs, seed, meta)
+    else:
+        target = _from_code(spec, inputs, seed)
+    refuse_nan(target)
+    return target
+
+
+def _from_code(spec: str, inputs: str | None, seed: int) -> Target:
+    from evenflow.torch.targets import from_factory, with_inputs
+
+    with _located(spec) as factory:
+        target = from_factory(factory, spec, seed)
+    if inputs is not None:
+        target = with_inputs(target, inputs, seed)
+    if target.inputs is None:
+        raise InputError(
+            "there are no inputs to call the model with",
+            where=spec,
+            remedy="pass --inputs 32x1x28x28 (or a file), or return (model, inputs)",
+        )
+    return target
+
+
+def _from_transformers(source: str, inputs: str | None, seed: int, meta: bool) -> Target:
+    if importlib.util.find_spec("transformers") is None:
+        raise InputError(
+            "hf: targets need Transformers", remedy='pip install "evenflow[transformers]"'
+        )
+    from evenflow.integrations.transformers import from_config, synthetic_inputs
+    from evenflow.torch.targets import Target, shape_of, with_inputs
+
+    model = from_config(source, seed, meta=meta)
+    if inputs is None:
+        return Target(model, synthetic_inputs(model, seed))
+    if Path(inputs).suffix:
+        target = with_inputs(Target(model), inputs, seed)
+        if isinstance(target.inputs, dict):
+            return target
+        return replace(target, inputs={model.main_input_name: target.inputs})
+    return Target(model, synthetic_inputs(model, seed, shape_of(inputs)))
+
+
+@contextlib.contextmanager
+def _located(spec: str) -> Iterator[Callable[[], Any]]:
+    """The factory that ``spec`` names; its folder can be imported from inside."""
+    place, _, name = spec.rpartition(":")
+    if not place or not name:
+        raise InputError("this names no factory", where=spec, remedy=_FORMS)
+    folder = str(Path(place).resolve().parent if place.endswith(".py") else Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        module = _executed(Path(place)) if place.endswith(".py") else _imported(place)
+        yield _factory(module, name, place)
+    finally:
+        sys.path.remove(folder)
+
+
+def _executed(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InputError("there is no such file", where=str(path), remedy=_FORMS)
+    name = f"evenflow_target_{path.stem}"
+    found = importlib.util.spec_from_file_location(name, path)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # dataclasses and pickle look their module up by name
+    try:
+        found.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise _failed(error, str(path)) from error
+    return module
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        if importlib.util.find_spec(name) is None:
+            raise InputError("there is no such module", where=name, remedy=_FORMS)
+        return importlib.import_module(name)
+    except InputError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise InputError("there is no such module", where=name, remedy=_FORMS) from error
+        raise _failed(error, name) from error
+    except (Exception, SystemExit) as error:
+        raise _failed(error, name) from error
+
+
+def _failed(error: BaseException, where: str) -> InputError:
+    from evenflow.torch.targets import told
+
+    return InputError(
+        f"importing it raised {told(error)}",
+        where=where,
+        remedy="run it with Python to see the whole traceback",
+    )
+
+
+def _factory(module: ModuleType, name: str, place: str) -> Callable[[], Any]:
+    factory = getattr(module, name, None)
+    if callable(factory):
+        return factory  # type: ignore[no-any-return]
+    own = [
+        key
+        for key, value in vars(module).items()
+        if callable(value)
+        and not key.startswith("_")
+        and getattr(value, "__module__", "") == module.__name__
+    ]
+    close = difflib.get_close_matches(name, own, n=1)
+    raise InputError(
+        f"it has no function {name!r}" if factory is None else f"{name!r} cannot be called",
+        where=place,
+        remedy=(f"did you mean {close[0]}? " if close else "")
+        + f"It defines: {', '.join(own) or 'nothing that can be called'}",
+    )

@@ -1,0 +1,1 @@
+"""Other libraries' models and trainers: one file a library, imported when it is asked for."""

@@ -1,0 +1,1 @@
+"""A file that cannot be executed."""
