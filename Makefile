@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint clean
+.PHONY: run test lint clean bench-fill bench-theory bench-init bench-paper
 .DEFAULT_GOAL := run
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -24,6 +24,18 @@ lint: $(INSTALLED)
 
 test: lint  ## everything that decides whether a change may land
 	$(BIN)/pytest -n 2 --cov --cov-report=term --cov-fail-under=90
+
+bench-fill: $(INSTALLED)  ## sampling against torch's own fills
+	$(BIN)/python benchmarks/fill.py
+
+bench-theory: $(INSTALLED)  ## quadrature against mpmath
+	$(BIN)/python benchmarks/theory_accuracy.py
+
+bench-init: $(INSTALLED)  ## thirty-layer stacks: calibrated, uncalibrated, printed prices
+	$(BIN)/python benchmarks/initialise.py
+
+bench-paper: $(INSTALLED)  ## the 2010 paper's networks at initialisation
+	$(BIN)/python benchmarks/paper_table.py
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage
