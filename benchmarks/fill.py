@@ -136,7 +136,7 @@ def test_numbers(draws: int) -> None:
 def count_integers(distribution: Simple, scale: float, draws: int) -> NDArray[np.int64]:
     """Return how often each integer from −2²⁴ to 2²⁴ came up."""
     counts = np.zeros((1 << 25) + 1, np.int64)
-    window = 1 << 24
+    window = 1 << 25
     for start in range(0, draws, window):
         part = (start, min(start + window, draws))
         values = sample.sample(distribution, (draws,), seed=1, name="weight", window=part)
