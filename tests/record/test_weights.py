@@ -29,6 +29,7 @@ def test_equal_rows_are_counted():
     w = normal((8, 5))
     assert measure_weight(w).row_duplicates == 0
     w[3] = w[0]
+    assert measure_weight(w).row_duplicates == 2 / 8
     w[5] = w[0]
     assert measure_weight(w).row_duplicates == 3 / 8
     assert measure_weight(np.full((4, 3), 0.1)).row_duplicates == 1

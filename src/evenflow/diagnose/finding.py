@@ -30,6 +30,12 @@ class Finding:
     """The change to make."""
     source: str = ""
     """File and line of the user's code, where the trace knows it: "model.py:31"."""
+    others: tuple[str, ...] = ()
+    """Further layers or parameters with the same fault, told once and not one by one."""
+    explains: tuple[str, ...] = ()
+    """Codes of the findings that follow from this one, should they be there."""
+    follows: str = ""
+    """Code of the finding that this one follows from; "" for a root cause."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,9 @@ class Diagnosis:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All findings, errors first, then in the order of the rules."""
+        """All findings: errors first, root causes before what follows, then in rule order."""
         found = [finding for outcome in self.outcomes for finding in outcome.findings]
-        return tuple(sorted(found, key=lambda finding: -LEVELS.index(finding.level)))
+        return tuple(sorted(found, key=lambda f: (-LEVELS.index(f.level), f.follows != "")))
 
     def at_or_above(self, level: Level) -> tuple[Finding, ...]:
         """Findings of ``level`` or worse."""

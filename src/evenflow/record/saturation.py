@@ -35,7 +35,7 @@ def saturation(
     for start in range(0, examples, step):
         part = x[start : start + step]
         if activation.saturation is not None:
-            saturated += int(activation.saturation.contains(part).sum())
+            saturated += int(activation.saturation.contains(part.astype(np.float64)).sum())
         alive |= ~_flat(part, activation.flat).all(axis=(0, 1, 3))
     known = unit_axis is not None and activation.flat
     return (

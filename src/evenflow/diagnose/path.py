@@ -1,0 +1,148 @@
+"""The signal's path: what is alive after each layer that has a weight, and how strong it is.
+
+A network is cut just after every layer with a weight. What crosses the cut (results that are read
+later on, residual streams included) carries all that the rest of the network will ever know, so
+the strongest of it says how much of the signal is left; likewise its gradient backwards. A weak
+branch beside a strong stream is no fault, and is not seen as one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from evenflow.plan.uses import WEIGHTS
+from evenflow.record.record import LayerRecord, Record, WeightRecord
+
+NORMALISATIONS = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What is alive just after a layer; of each quantity the greatest over the tensors alive."""
+
+    layer: LayerRecord
+    second: float
+    """E[x²]."""
+    share: float
+    """(q − s_B)/q of the tensor whose q − s_B is greatest: what tells examples apart."""
+    gradient: float
+    """Squared norm of ∂C/∂x, summed over the tensor."""
+    relative: float
+    """Squared norm of ∂C/∂x times E[x²]: it does not change when x is rescaled."""
+
+    @property
+    def name(self) -> str:
+        """Name of the layer for a reader."""
+        return name_of(self.layer)
+
+
+@dataclass(frozen=True)
+class Path:
+    """The cuts after hidden layers (those that another weight follows), in execution order.
+
+    Where a normalisation follows, the scale of what comes before it is of no consequence; the
+    two stretches are therefore judged apart.
+    """
+
+    normalised: tuple[Cut, ...]
+    """Cuts with a normalisation somewhere after them."""
+    free: tuple[Cut, ...]
+    """Cuts after the last normalisation: all of them in a network that has none."""
+
+
+def path(record: Record) -> Path:
+    """The signal's path through the network that was recorded."""
+    layers = carriers(record)
+    weighted = nodes_of(matrices(record))
+    leads_on = before_any(record, weighted)
+    norms = [i for i, layer in enumerate(layers) if layer.op in NORMALISATIONS]
+    border = norms[-1] if norms else -1
+    cuts: tuple[list[Cut], list[Cut]] = ([], [])
+    for i, alive in _alive(layers):
+        if layers[i].node in weighted and layers[i].node in leads_on:
+            cuts[i > border].append(_cut(layers[i], alive))
+    return Path(tuple(cuts[0]), tuple(cuts[1]))
+
+
+def alone(record: Record) -> set[str]:
+    """Operations whose result carries the whole signal: nothing else is alive beside it."""
+    return {alive[0].node for _, alive in _alive(carriers(record)) if len(alive) == 1}
+
+
+def matrices(record: Record) -> list[WeightRecord]:
+    """The weights that are multiplied with the signal, so not biases, scales and look-up tables."""
+    roles = {role for role in WEIGHTS if role != "embedding"}
+    return [weight for weight in record.weights if weight.role in roles]
+
+
+def nodes_of(weights: Iterable[WeightRecord]) -> set[str]:
+    """Names of the operations that read any of the weights."""
+    return {node for weight in weights for node in weight.layers}
+
+
+def before_any(record: Record, targets: set[str]) -> set[str]:
+    """Operations from whose result one of ``targets`` can be reached (not the targets as such)."""
+    found: set[str] = set()
+    for layer in reversed(record.layers):  # execution order: readers come after what they read
+        if layer.node in targets or layer.node in found:
+            found.update(layer.inputs)
+    return found
+
+
+def readers(record: Record, name: str) -> list[LayerRecord]:
+    """The recorded operations that read a value, by its name."""
+    return [layer for layer in record.layers if name in layer.inputs]
+
+
+def name_of(layer: LayerRecord) -> str:
+    """Qualified name of the module, or the operation's own at the top of the model."""
+    return layer.layer or layer.node
+
+
+def carriers(record: Record) -> list[LayerRecord]:
+    """The operations on the signal's way: they rest on an input, and gradient reaches them.
+
+    Masks and position codes pass no gradient or rest on no input.
+    """
+    gradients = any(layer.backward is not None for layer in record.layers)
+    return [
+        layer
+        for layer in record.layers
+        if layer.inputs and (layer.backward is not None or not gradients)
+    ]
+
+
+def _alive(layers: Sequence[LayerRecord]) -> Iterable[tuple[int, list[LayerRecord]]]:
+    """After each operation: the results that are read later, and its own."""
+    last_read: dict[str, int] = {}
+    for i, layer in enumerate(layers):
+        last_read.update(dict.fromkeys(layer.inputs, i))
+    alive: list[LayerRecord] = []
+    for i, layer in enumerate(layers):
+        alive = [other for other in alive if last_read[other.node] > i]
+        yield i, [*alive, layer]
+        if layer.node in last_read:
+            alive.append(layer)
+
+
+def _cut(layer: LayerRecord, alive: list[LayerRecord]) -> Cut:
+    seconds = [other.forward.second_moment for other in alive]
+    shares = [1 - other.forward.correlation for other in alive]
+    signals = [q * share for q, share in zip(seconds, shares, strict=True)]
+    gradients = [
+        math.nan if (g := other.backward) is None else g.second_moment * g.count for other in alive
+    ]
+    told = [i for i, signal in enumerate(signals) if not math.isnan(signal)]
+    return Cut(
+        layer,
+        second=_greatest(seconds),
+        share=max(shares[max(told, key=signals.__getitem__)], 0.0) if told else math.nan,
+        gradient=_greatest(gradients),
+        relative=_greatest(g * q for g, q in zip(gradients, seconds, strict=True)),
+    )
+
+
+def _greatest(values: Iterable[float]) -> float:
+    return max((value for value in values if not math.isnan(value)), default=math.nan)
