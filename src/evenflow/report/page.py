@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from evenflow.report.pictures import Picture
 
-MOST_LAYERS = 400
+MOST_LAYERS = 300
 """Rows of the tables of layers, weights and plan, and choices of the selector."""
 MOST_CARDS = 3
 """Findings of one rule that get a card of their own; the others stand in a table."""
-MOST_PLACES = 200
+MOST_PLACES = 100
 
 _MARKS = {"clean": "✓", "note": "i", "warning": "!", "error": "✕"}
 

@@ -194,7 +194,7 @@ def _plan(plan: tuple[PlanRow, ...]) -> Iterator[RenderableType]:
         return
     yield _title("Plan")
     table = _table(header=True)
-    table.add_column("parameter", max_width=28, overflow="fold")
+    table.add_column("parameter", max_width=40, overflow="fold")
     table.add_column("distribution", max_width=24, overflow="fold")
     table.add_column("why", overflow="fold")
     for row in plan[:MOST_LAYERS]:

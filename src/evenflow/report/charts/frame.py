@@ -14,6 +14,8 @@ _POWER = (
     "datum.value < 1e-3 || datum.value > 1e4 "
     "? '1e' + round(log(datum.value) / LN10) : format(datum.value, '~g')"
 )
+NAME = 64
+"""Characters of a layer's name that a tooltip shows."""
 NO_FOCUS = -1
 """Value of the parameter ``focus`` while no layer is highlighted."""
 

@@ -168,7 +168,7 @@ def _ridgeline(rows: list[Row], extent: tuple[float, float], direction: Pass) ->
             padding=6,
             range=[_GUTTER, alt.expr("width")],
         ),
-        axis=alt.Axis(format="~g", tickCount=5),
+        axis=alt.Axis(labelExpr="format(datum.value, '~g')", tickCount=5),
     )
     span = alt.Scale(domain=[0.7 - len(rows), _PEAK + 0.05], nice=False)
     y = {field: alt.Y(f"{field}:Q", scale=span, axis=None, title=None) for field in ("base", "top")}

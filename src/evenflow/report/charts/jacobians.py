@@ -7,11 +7,11 @@ import math
 import altair as alt
 
 from evenflow.record.record import Record
-from evenflow.report.charts.frame import color, compact, depth_axis, focus, focus_rule, framed
+from evenflow.report.charts.frame import NAME, color, compact, depth_axis, focus, focus_rule, framed
 from evenflow.report.layers import GROUPS, groups_of, labels, thin
 from evenflow.report.words import figure, short
 
-MOST_POINTS = 600
+MOST_POINTS = 400
 
 
 def jacobians(record: Record) -> alt.LayerChart | None:
@@ -26,7 +26,7 @@ def jacobians(record: Record) -> alt.LayerChart | None:
     rows = [
         {
             "depth": layer.depth,
-            "layer": short(names[layer.node]),
+            "layer": short(names[layer.node], NAME),
             "operation": short(layer.op),
             "kind": groups[layer.node],
             "value": compact(layer.jacobian_singular_value),

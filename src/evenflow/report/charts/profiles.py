@@ -9,6 +9,7 @@ import altair as alt
 
 from evenflow.record.record import LayerRecord, Record
 from evenflow.report.charts.frame import (
+    NAME,
     Row,
     color,
     compact,
@@ -31,7 +32,7 @@ from evenflow.report.layers import (
 )
 from evenflow.report.words import figure, short
 
-MOST_POINTS = 250
+MOST_POINTS = 200
 """Of one kind of operation."""
 MOST_DOTS = 90
 """Above this number of operations the lines stand without dots."""
@@ -79,7 +80,7 @@ def _rows(layers: tuple[LayerRecord, ...], direction: Pass, series: str) -> list
         rows.append(
             {
                 "depth": layer.depth,
-                "layer": short(names[layer.node]),
+                "layer": short(names[layer.node], NAME),
                 "operation": short(layer.op),
                 "series": series,
                 "measured": compact(second) if on_log_axis(second) else None,
@@ -136,24 +137,20 @@ def _predicted(base: alt.Chart) -> alt.Chart:
 
 
 def _hover(measured: alt.Chart) -> alt.Chart:
-    """A ring around the point nearest to the pointer, and its numbers."""
-    nearest = alt.selection_point(
-        name="hover",
-        nearest=True,
-        on="pointerover",
-        clear="pointerout",
-        fields=["depth", "series"],
-        empty=False,
+    """A halo around the point under the pointer, and its numbers."""
+    under = alt.selection_point(
+        name="hover", on="pointerover", clear="pointerout", fields=["depth", "series"], empty=False
     )
-    ring: alt.Chart = (
-        measured.mark_point(size=110, filled=False, strokeWidth=2)
+    halo: alt.Chart = (
+        measured.mark_point(size=260)
         .encode(
-            opacity=alt.when(nearest).then(alt.value(1)).otherwise(alt.value(0)),
+            opacity=alt.when(under).then(alt.value(0.35)).otherwise(alt.value(0)),
             tooltip=_tooltip(),
         )
-        .add_params(nearest)
+        .properties(name="halo")
+        .add_params(under)
     )
-    return ring
+    return halo
 
 
 def _tooltip() -> list[alt.Tooltip]:

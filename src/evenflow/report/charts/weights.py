@@ -8,6 +8,7 @@ import altair as alt
 
 from evenflow.record.record import Record
 from evenflow.report.charts.frame import (
+    NAME,
     Row,
     compact,
     depth_axis,
@@ -20,7 +21,7 @@ from evenflow.report.charts.frame import (
 from evenflow.report.layers import is_weight, thin
 from evenflow.report.words import figure, shape, short
 
-MOST_POINTS = 600
+MOST_POINTS = 200
 
 
 def weight_gradients(record: Record) -> alt.LayerChart | None:
@@ -66,7 +67,7 @@ def _rows(record: Record) -> list[Row]:
         rows.append(
             {
                 "depth": min(readers),
-                "weight": short(weight.name),
+                "weight": short(weight.name, NAME),
                 "shape": shape(weight.shape),
                 "sd": compact(sd) if on_log_axis(sd) else None,
                 "said": figure(sd),

@@ -25,9 +25,7 @@ async function draw() {
   );
   for (const { view } of drawn) {
     view.addEventListener("click", (_, item) => {
-      // A point found by nearness wraps the datum that it stands for.
-      const datum = item?.datum?.datum ?? item?.datum;
-      if (datum?.depth !== undefined) focusOn(datum.depth);
+      if (item?.datum?.depth !== undefined) focusOn(item.datum.depth);
     });
   }
   await apply();
