@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from evenflow.cli.target import TARGET_HELP, target_options
 
@@ -92,14 +92,14 @@ def check(
 
     The model is left as it was found, with --fix too.
     """
+    from evenflow.cli.console import console, in_terminal, working
     from evenflow.diagnose.registry import find
 
     form = form or _BY_SUFFIX.get(out.suffix if out else "", "text")
-    if form == "html" and out is None and sys.stdout.isatty():
+    if form == "html" and out is None and in_terminal():
         raise click.UsageError("a page is no use in a terminal: add --out report.html")
     for code in (*select, *ignore):
         find(code)
-    from evenflow.cli.console import working
     from evenflow.cli.target import load
     from evenflow.torch import api
     from evenflow.torch.targets import read_target
@@ -113,18 +113,29 @@ def check(
             target = replace(target, loss=loss)
         rules: dict[str, Any] = {"select": select, "ignore": ignore, "seed": seed}
         report = api.check(target.model, target.inputs, target.target, target.loss, **rules)
-    report = replace(report, command=_command(spec, inputs, seed))
-    if fix and report.diagnosis.findings:
+    report = replace(report, command=_command(ctx))
+    if fix and not report.diagnosis.findings:
+        console().print("Nothing was found, so there is nothing to fix.")
+    elif fix:
         report = _fixed(report, target, scheme, rules)
     _deliver(report, form, out)
     if fail_on != "never" and report.diagnosis.at_or_above(fail_on):  # type: ignore[arg-type]
         ctx.exit(1)
 
 
-def _command(spec: str, inputs: str | None, seed: int) -> str:
-    """The command that makes the report again."""
-    words = ["evenflow", "check", spec, *(["--inputs", inputs] if inputs else [])]
-    return shlex.join([*words, "--seed", str(seed)])
+def _command(ctx: click.Context) -> str:
+    """The command line as it was given, but for where the report goes: it makes it again."""
+    words = ["evenflow", str(ctx.info_name)]
+    for parameter in ctx.command.params:
+        name = str(parameter.name)
+        given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if not given or name in ("out", "form"):
+            continue
+        value = ctx.params[name]
+        for each in value if isinstance(value, list) else [value]:
+            flag = [parameter.opts[-1]] if isinstance(parameter, click.Option) else []
+            words += flag if each is True else [*flag, str(each)]
+    return shlex.join(words)
 
 
 def _fixed(report: Report, target: Target, scheme: str, rules: dict[str, Any]) -> Report:

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from evenflow.plan.plan import Plan, grouped_rows
 
 if TYPE_CHECKING:
     from evenflow.report.report import Report
@@ -20,10 +24,31 @@ def print_report(report: Report, form: str) -> None:
     """The report on standard output, as wide and as colourful as a terminal there allows."""
     from evenflow.report import render, renderable
 
-    if form == "text" and sys.stdout.isatty():
+    if form == "text" and in_terminal():
         Console(highlight=False).print(renderable(report))
     else:
         click.echo(render(report, form), nl=False)
+
+
+def print_plan(plan: Plan) -> None:
+    """The plan on standard output; in a terminal its reasons are wrapped in a column of their own."""
+    if not in_terminal():
+        click.echo(str(plan))
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("parameter", overflow="fold", max_width=32)
+    table.add_column("distribution", no_wrap=True)
+    table.add_column("why")
+    for row in grouped_rows(plan):
+        table.add_row(*map(Text, row))
+    notes = [Text(f"• {note}") for note in plan.notes]
+    title = Text(f"Plan · scheme {plan.scheme} · {len(plan)} parameters\n", "bold")
+    Console(highlight=False).print(title, table, *([Text(), *notes] if notes else []), sep="\n")
+
+
+def in_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
 
 
 def console() -> Console:

@@ -46,7 +46,7 @@ def init(
     Names are canonical: the same with and without DistributedDataParallel or torch.compile. A tied
     tensor is stored once; safetensors.torch.load_model puts it back under every name.
     """
-    from evenflow.cli.console import console, working
+    from evenflow.cli.console import console, print_plan, working
     from evenflow.cli.target import load
     from evenflow.plan.plan import Plan
     from evenflow.torch import api
@@ -65,5 +65,5 @@ def init(
                 target.model, target.inputs, scheme or "auto", seed=seed, calibrate=batch
             )
         save_weights(target.model, out)
-    click.echo(str(applied))
+    print_plan(applied)
     console().print(f"Weights written: {out}", soft_wrap=True)

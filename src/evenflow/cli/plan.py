@@ -24,7 +24,7 @@ def plan(spec: str, inputs: str | None, seed: int, scheme: str, out: Path | None
 
     The model itself is not changed.
     """
-    from evenflow.cli.console import console, working
+    from evenflow.cli.console import console, print_plan, working
     from evenflow.cli.target import load
     from evenflow.torch import api
 
@@ -34,4 +34,4 @@ def plan(spec: str, inputs: str | None, seed: int, scheme: str, out: Path | None
     if out is not None:
         made.save(out)
         console().print(f"Plan saved: {out}", soft_wrap=True)
-    click.echo(str(made))
+    print_plan(made)

@@ -133,18 +133,17 @@ def _executed(path: Path) -> ModuleType:
 
 
 def _imported(name: str) -> ModuleType:
+    parts = name.split(".")
+    parents = {".".join(parts[: k + 1]) for k in range(len(parts))}
     try:
-        if importlib.util.find_spec(name) is None:
-            raise InputError("there is no such module", where=name, remedy=_FORMS)
-        return importlib.import_module(name)
-    except InputError:
-        raise
+        if all(part.isidentifier() for part in parts):
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise InputError("there is no such module", where=name, remedy=_FORMS) from error
-        raise _failed(error, name) from error
+        if error.name not in parents:  # it is there, but something that it imports is not
+            raise _failed(error, name) from error
     except (Exception, SystemExit) as error:
         raise _failed(error, name) from error
+    raise InputError("there is no such module", where=name, remedy=_FORMS)
 
 
 def _failed(error: BaseException, where: str) -> InputError:

@@ -113,7 +113,7 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [f"Plan · scheme {self.scheme} · {len(self)} parameters", ""]
-        rows = _grouped(self.entries)
+        rows = grouped_rows(self)
         widths = [max(len(row[i]) for row in rows) for i in range(2)] if rows else [0, 0]
         lines += [f"{n:<{widths[0]}}  {d:<{widths[1]}}  {why}".rstrip() for n, d, why in rows]
         lines += ["", *(f"• {note}" for note in self.notes)] if self.notes else []
@@ -147,10 +147,10 @@ def rows(plan: Plan) -> list[tuple[str, str, str]]:
     return [(name, _said(e.distribution), e.why) for name, e in plan.entries.items()]
 
 
-def _grouped(entries: Mapping[str, Entry]) -> list[tuple[str, str, str]]:
-    """Rows of the printed table; repeated blocks with the same verdict share one."""
+def grouped_rows(plan: Plan) -> list[tuple[str, str, str]]:
+    """As ``rows``, but repeated blocks with the same verdict share one: "h.*.bias (×12)"."""
     groups: dict[tuple[str, str, str], list[str]] = {}
-    for name, entry in entries.items():
+    for name, entry in plan.entries.items():
         pattern = re.sub(r"(?<![^.])\d+(?![^.])", "*", name)
         groups.setdefault((pattern, _said(entry.distribution), entry.why), []).append(name)
     return [

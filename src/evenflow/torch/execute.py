@@ -29,7 +29,11 @@ def run(trace: Trace, parameters: ModelParameters, call: Call, observe: Observer
     if program is None:
         return replay(parameters.model, call, observe)
     values = list(_arguments(program, parameters, call))
-    flat = _Observed(program.graph_module, observe).run(*values)
+    try:
+        flat = _Observed(program.graph_module, observe).run(*values)
+    except RuntimeError:
+        call.run(parameters.model)  # what fake tensors let pass (a wrong dtype, say) is told here
+        raise
     mutated = len(program.graph_signature.buffers_to_mutate)
     return pytree.tree_unflatten(list(flat)[mutated:], program.call_spec.out_spec)
 

@@ -52,7 +52,7 @@ def from_factory(factory: Callable[[], Any], where: str, seed: int) -> Target:
     try:
         with seeded(seed):
             made = factory()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"the factory raised {told(error)}",
             where=where,
@@ -169,10 +169,13 @@ def read_arrays(path: Path) -> dict[str, torch.Tensor]:
             loaded = np.load(file, allow_pickle=False)
             arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
         return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-    except (OSError, ValueError, TypeError, EOFError, BadZipFile, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    except OSError as error:
         raise InputError(
-            f"the arrays cannot be read: {' '.join(reason.split())}",
+            f"the arrays cannot be read: {error.strerror or error}", where=str(path)
+        ) from error
+    except (ValueError, TypeError, EOFError, BadZipFile, SafetensorError) as error:
+        raise InputError(
+            f"the arrays cannot be read: {' '.join(str(error).split())}",
             where=str(path),
             remedy="save numbers with numpy.save, numpy.savez or safetensors; pickles are not read",
         ) from error
