@@ -17,13 +17,13 @@ import statistics
 import time
 from collections.abc import Callable
 
-import torch
 import torch.nn.functional as F
-from torch import nn
 
 import evenflow as ef
+import torch
 from evenflow.torch.inputs import Call
 from evenflow.torch.noise import noise_like, noise_rows
+from torch import nn
 
 DEPTH, WIDTH = 30, 256
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -165,7 +165,9 @@ def main() -> None:
     torch.set_num_threads(1)
     ef.init_(Stack(torch.relu), torch.randn(8, WIDTH))  # imports and compiles, untimed
     print(f"calibrated on noise, {DEPTH} layers of width {WIDTH}, {options.seeds} seeds")
-    print(f"{'':<11} {'own rows':>10} {'fresh noise':>15} {'printed':>12} {'covered':>9} {'time':>9}")
+    print(
+        f"{'':<11} {'own rows':>10} {'fresh noise':>15} {'printed':>12} {'covered':>9} {'time':>9}"
+    )
     for name in options.only:
         print(calibrated(name, options.seeds), flush=True)
     print(f"\nauto, uncalibrated, medians of {2 * options.seeds} draws: measured, printed, ratio")

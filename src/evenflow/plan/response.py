@@ -45,6 +45,8 @@ class Response:
     """E[φ′⁴]/E[φ′²]² − 1."""
     common_slope: Array
     """Of φ′² less its mean."""
+    radial: Array
+    """log E[φ′² z²]/(q E[φ′²]): how much more of a gradient behind φ lies along z than elsewhere."""
     tie: Array
     """Regression of φ′²'s relative deviation on φ²'s: units that are far out often do both."""
 
@@ -96,6 +98,7 @@ def response(activation: Activation) -> Response:
             forward_common,
             slope_spread,
             slope_common,
+            np.log(slope**2 * z**2 @ weights) - np.log(backward) - log_q,
             _tie(value**2, second, slope**2, backward, weights),
         )
 

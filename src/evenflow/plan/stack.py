@@ -66,7 +66,7 @@ def simulate(
         ideal.append(target)
         if layer == depth - 1:
             break
-        step = _Step(response, target, correlation, width, log_q.shape, rng)
+        step = _Step(response, log_q, target, correlation, width, rng)
         ahead = step.forward()
         following = log_gain + response.second(log_q) + ahead
         following = np.clip(following, response.log_q[0], response.log_q[-1])
@@ -76,25 +76,31 @@ def simulate(
         log_q = following
         correlation = mixed(response.at(response.degrees, target), correlation)
         target = log_gain + float(response.second(np.asarray(target)))
-    return Travel(
-        np.stack(path, axis=1), np.array(ideal), _log_mean(_returned(gradients, width))
-    )
+    last = log_q[:, :examples]
+    arriving = response.backward(last)  # of a unit cotangent behind the last activation
+    along = arriving + np.interp(last, response.log_q, response.radial) - np.log(width)
+    backward = _log_mean(_returned(gradients, arriving, along)) - _log_mean(arriving)
+    return Travel(np.stack(path, axis=1), np.array(ideal), backward)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """The random factors of one layer, at mean field's operating point."""
+    """The random factors of one layer.
+
+    Spreads are taken where each example is; how much of them is common, where mean field is.
+    """
 
     response: Response
-    log_q: float
+    log_q: Array
+    target: float
     correlation: float
     width: int
-    shape: tuple[int, ...]
     rng: np.random.Generator
 
     def forward(self) -> Array:
         """Σφ(z)²/n about its mean."""
-        spread, common = self._spread(self.response.spread_forward, self.response.common_forward)
+        spread = self._at(self.response.spread_forward)
+        common = self._common(self.response.common_forward)
         return self._factors(spread * common, spread * (1 - common))
 
     def backward(self, ahead: Array) -> Array:
@@ -102,43 +108,53 @@ class _Step:
 
         The cotangents of different examples are unlike, so that Wᵀδ is each example's own.
         """
-        spread, common = self._spread(self.response.spread_slope, self.response.common_slope)
-        forward = float(self.response.at(self.response.spread_forward, self.log_q))
-        tie = float(self.response.at(self.response.tie, self.log_q))
-        free = max(spread - tie**2 * forward, 0.0)
-        own = free * (1 - common) + 2 * (1 + spread)
-        return tie * ahead + self._factors(free * common, own)
+        spread, forward = (
+            self._at(self.response.spread_slope),
+            self._at(self.response.spread_forward),
+        )
+        common = self._common(self.response.common_slope)
+        tie = self._at(self.response.tie)
+        free = np.maximum(spread - tie**2 * forward, 0.0)
+        return tie * ahead + self._factors(free * common, free * (1 - common) + 2 * (1 + spread))
 
-    def _spread(self, spread: Array, common: Array) -> tuple[float, float]:
-        shares = self.response.at(common, self.log_q)
-        return float(self.response.at(spread, self.log_q)), mixed(shares, self.correlation)
+    def _at(self, table: Array) -> Array:
+        return np.interp(self.log_q, self.response.log_q, table)
 
-    def _factors(self, common: float, own: float) -> Array:
-        together = _scatter(np.full((self.shape[0], 1), common / self.width), self.rng)
-        return together + _scatter(np.full(self.shape, own / self.width), self.rng)
+    def _common(self, table: Array) -> float:
+        return mixed(self.response.at(table, self.target), self.correlation)
+
+    def _factors(self, common: Array, own: Array) -> Array:
+        together = _scatter(common / self.width, self.rng, (self.log_q.shape[0], 1))
+        return together + _scatter(own / self.width, self.rng)
 
 
-def _returned(gradients: list[tuple[Array, Array]], width: int) -> Array:
-    """Log of the squared gradient at the first layer over that at the last, for each example.
+def _returned(gradients: list[tuple[Array, Array]], arriving: Array, along: Array) -> Array:
+    """Log of the squared gradient at the first layer, for each example.
 
-    One direction of the n is not like the others: along z itself a gradient passes a layer times
-    (q′/q)·slope², because there all units change together, and only n v E[φ′²] of it scatters as
-    that of any other direction does. Above a q-slope of 1 that direction takes over, though only
-    1/n of a random gradient lies in it. None of the rest ever turns into it: what is at right
-    angles to W φ(z) ahead is at right angles to φ(z) behind, since (Wᵀδ)·φ = δ·(Wφ).
+    One direction of the n is not like the others: ``along`` z itself a gradient passes a layer
+    times (q′/q)·slope², because there all units change together, and only n v E[φ′²] of it
+    scatters as that of any other direction does. Above a q-slope of 1 that direction takes over,
+    though only about 1/n of the ``arriving`` gradient lies in it. None of the rest ever turns into
+    it: what is at right angles to W φ(z) ahead is at right angles to φ(z) behind, since
+    (Wᵀδ)·φ = δ·(Wφ).
     """
-    isotropic = np.zeros_like(gradients[-1][0])
-    along = np.full_like(isotropic, -np.log(width))
+    isotropic = arriving
     for any_way, radial in reversed(gradients):
         isotropic = any_way + np.logaddexp(isotropic, along)
         along = along + radial
     return np.asarray(np.logaddexp(isotropic, along))
 
 
-def _scatter(variance: Array, rng: np.random.Generator) -> Array:
-    """Logs of random factors of mean 1 and the given relative variance."""
+def _scatter(
+    variance: Array, rng: np.random.Generator, shape: tuple[int, ...] | None = None
+) -> Array:
+    """Logs of random factors of mean 1 and the given relative variance.
+
+    ``shape`` is that of the random numbers, where several factors share one.
+    """
     log_variance = np.log1p(variance)
-    return rng.standard_normal(variance.shape) * np.sqrt(log_variance) - log_variance / 2
+    drawn = rng.standard_normal(shape or variance.shape)
+    return np.asarray(drawn * np.sqrt(log_variance) - log_variance / 2)
 
 
 def _log_mean(log_values: Array) -> Array:
