@@ -4,6 +4,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evenflow.diagnose.finding import Diagnosis
 from evenflow.report.layers import brief, flagged, groups_of, labels, main_path, notable, thin
 
 from .networks import measured
@@ -87,6 +88,10 @@ def test_notable_layers_are_those_that_findings_name_and_then_the_others():
     assert sum(layer.op == "linear" for layer in listed) == 300
     assert [layer.depth for layer in listed] == sorted(layer.depth for layer in listed)
     assert len(notable(report.record, report.diagnosis, 40)) == 40
+    healthy = notable(report.record, Diagnosis(()), 41)
+    assert [layer.depth for layer in healthy] == [*range(21), *range(880, 900)]
+    assert len(notable(report.record, Diagnosis(()), 2000)) == 900
+    assert len(notable(report.record, report.diagnosis, 301)) == 301
     assert (
         notable(plain_report().record, plain_report().diagnosis, 40) == plain_report().record.layers
     )

@@ -15,7 +15,7 @@ def test_the_worst_finding_makes_the_headline():
     said = verdict(full_report())
     assert said.level == "error"
     assert said.headline == "Vanishing forward at layers.9, and 4 more findings."
-    assert "from layers.1 to layers.9, the second moment shrinks" in said.detail
+    assert "from layer layers.1 to layers.9, the second moment shrinks" in said.detail
     assert said.detail.endswith("1 rule could not be applied.")
 
 

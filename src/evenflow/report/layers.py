@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, TypeVar
 
@@ -45,7 +46,9 @@ def groups_of(record: Record) -> dict[str, Group]:
     def group(layer: LayerRecord) -> Group:
         if layer.activation is not None:
             return "activations"
-        return "weighted sums" if weights.intersection(layer.parameters) else "other operations"
+        # An embedding looks its weight up: it starts the signal and sums nothing.
+        sums = layer.op != "embedding" and bool(weights.intersection(layer.parameters))
+        return "weighted sums" if sums else "other operations"
 
     return {layer.node: group(layer) for layer in record.layers}
 
@@ -67,9 +70,11 @@ def prediction(layer: LayerRecord, direction: Pass) -> float:
 
 def labels(layers: Sequence[LayerRecord]) -> dict[str, str]:
     """A name for each node: its module's where that is unambiguous, otherwise the node's own."""
-    modules = [layer.layer for layer in layers]
-    once = {module for module in modules if module and modules.count(module) == 1}
-    return {layer.node: layer.layer if layer.layer in once else layer.node for layer in layers}
+    uses = Counter(layer.layer for layer in layers)
+    return {
+        layer.node: layer.layer if layer.layer and uses[layer.layer] == 1 else layer.node
+        for layer in layers
+    }
 
 
 def brief(names: Sequence[str], limit: int) -> tuple[str, list[str]]:
@@ -105,10 +110,14 @@ def flagged(record: Record, diagnosis: Diagnosis) -> frozenset[str]:
 
 
 def notable(record: Record, diagnosis: Diagnosis, limit: int) -> tuple[LayerRecord, ...]:
-    """At most ``limit`` layers in order: those that a finding names before the others."""
-    flagged_nodes = flagged(record, diagnosis)
-    named = thin([layer for layer in record.layers if layer.node in flagged_nodes], limit)
-    others = [layer for layer in record.layers if layer.node not in flagged_nodes]
+    """At most ``limit`` layers in order: those that a finding names, then those at both ends.
+
+    An even part of the others would, in a network of like blocks, show one operation of each.
+    """
+    places = flagged(record, diagnosis)
+    named = thin([layer for layer in record.layers if layer.node in places], limit)
+    others = [layer for layer in record.layers if layer.node not in places]
     room = limit - len(named)
-    chosen = named + (thin(others, room) if room >= 2 else ())
-    return tuple(sorted(chosen, key=lambda layer: layer.depth))
+    head = others[: room - room // 2]
+    tail = others[len(head) :][-(room // 2) :] if room > 1 else []
+    return tuple(sorted((*named, *head, *tail), key=lambda layer: layer.depth))

@@ -63,7 +63,7 @@ def signal_pictures(record: Record) -> list[Picture]:
         Picture(
             "gradients",
             "Back-propagated gradients, layer by layer",
-            "With respect to the weighted sums. They should be equally wide in all layers.",
+            "Gradients of the loss: they should be equally wide in all layers.",
             histograms(record, "backward"),
             no_gradient,
         ),

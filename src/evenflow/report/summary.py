@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from evenflow.record.record import LayerRecord, LossRecord, Record
-from evenflow.report.layers import Pass, labels, main_path, prediction, statistics
+from evenflow.report.layers import Pass, brief, labels, main_path, prediction, statistics
 from evenflow.report.verdict import ratios
 from evenflow.report.words import figure, percent, short
 
@@ -36,10 +36,10 @@ def _journeys(record: Record) -> Iterator[KeyFigure]:
         if len(path) < 2:
             continue
         names = labels(path)
-        ends = [short(names[layer.node], 24) for layer in (path[0], path[-1])]
+        _, ends = brief([names[layer.node] for layer in (path[0], path[-1])], 12)
         if direction == "backward":
             ends.reverse()
-        gloss = f"second moment, {ends[0]} → {ends[1]}"
+        gloss = f"second moment, layer {ends[0]} → {ends[1]}"
         yield KeyFigure(name, f"× {figure(ratio)}" if math.isfinite(ratio) else "lost", gloss)
 
 
@@ -64,9 +64,9 @@ def _saturation(record: Record) -> Iterator[KeyFigure]:
     measured = [layer for layer in record.layers if math.isfinite(layer.saturated_share)]
     if measured:
         worst = max(measured, key=_saturated)
-        yield KeyFigure(
-            "Most saturated", percent(worst.saturated_share), short(worst.layer or worst.node, 24)
-        )
+        where = f"layer {short(worst.layer or worst.node, 24)}"
+        share = worst.saturated_share
+        yield KeyFigure("Most saturated", percent(share), where if share > 0 else "in all layers")
 
 
 def _saturated(layer: LayerRecord) -> float:

@@ -54,7 +54,7 @@ def journey(record: Record) -> str:
             continue
         names = labels(path)
         sentences.append(
-            f"{way}, from {names[path[0].node]} to {names[path[-1].node]}, "
+            f"{way}, from layer {names[path[0].node]} to {names[path[-1].node]}, "
             f"the second moment {times(ratio)}."
         )
     return " ".join(sentences)

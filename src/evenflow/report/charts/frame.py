@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ _POWER = (
 )
 NAME = 64
 """Characters of a layer's name that a tooltip shows."""
+MOST_TICKS = 10
 NO_FOCUS = -1
 """Value of the parameter ``focus`` while no layer is highlighted."""
 
@@ -40,11 +42,18 @@ def focus_rule(x: alt.X) -> alt.Chart:
 def depth_axis(rows: Iterable[Row]) -> alt.X:
     """The x-axis of every profile: operations in order of execution, input left, output right."""
     depths = [row["depth"] for row in rows]
+    low, high = min(depths), max(depths)
+    step = next(
+        unit * 10**power
+        for power in itertools.count()
+        for unit in (1, 2, 5)
+        if unit * 10**power >= (high - low) / MOST_TICKS
+    )
     return alt.X(
         "depth:Q",
         title="operation, in order of execution",
-        scale=alt.Scale(domain=[min(depths), max(depths)], nice=False, padding=8),
-        axis=alt.Axis(format="d", tickMinStep=1, tickCount=8),
+        scale=alt.Scale(domain=[low, high], nice=False, padding=8),
+        axis=alt.Axis(values=list(range(-(-low // step) * step, high + 1, step)), format="d"),
     )
 
 

@@ -16,6 +16,7 @@ MOST_ROWS = 20
 MOST_CELLS = 48
 TAIL = 0.001
 """Share of the elements at either end that the pictures leave out."""
+MANY_ZEROS = 0.05
 
 _ROW_HEIGHT = 36
 _GUTTER = 116
@@ -95,7 +96,8 @@ def _rows(layers: Sequence[LayerRecord], direction: Pass) -> list[Row]:
                 "percentiles": " … ".join(
                     map(figure, (measured.percentile_2, measured.percentile_98))
                 ),
-                "note": f"sd {figure(sd)}" + (f", {percent(zeros)} zero" if zeros >= 0.05 else ""),
+                "deviation": f"sd {figure(sd)}",
+                "zeros": f"{percent(zeros)} zero" if zeros >= MANY_ZEROS else "",
                 "x": [low, *(compact(low + (k + 0.5) * step) for k in range(len(heights))), high],
                 "height": [0, *(round(height / top, 3) for height in heights), 0],
             }
@@ -117,12 +119,17 @@ def _cells(measured: Statistics) -> tuple[tuple[float, float], list[float]]:
     """The ends and the counts of a histogram without its tails, in at most MOST_CELLS cells.
 
     Exact zeros, of which a ReLU makes half of its output, would dwarf all else: they are taken
-    out of their cell and named in words.
+    out of their cell and named in words. An end cell that also holds all that lies beyond it is
+    no measure of what lies in it.
     """
     histogram, counts = measured.histogram, list(map(float, measured.histogram.counts))
     zero = _cell_of_zero(histogram)
-    if zero is not None and measured.zero_share >= 0.05:
+    if zero is not None and measured.zero_share >= MANY_ZEROS:
         counts[zero] = max(0.0, counts[zero] - measured.zero_share * sum(counts))
+    if measured.minimum < histogram.low:
+        counts[0] = 0.0
+    if measured.maximum > histogram.high:
+        counts[-1] = 0.0
     if not any(counts):
         counts = list(map(float, histogram.counts))
     first, last = _bulk(counts)
@@ -201,7 +208,10 @@ def _ridgeline(rows: list[Row], extent: tuple[float, float], direction: Pass) ->
             y=y["top"], opacity=lit.then(alt.value(1)).otherwise(alt.value(0.25))
         ),
         text.mark_text(align="left", dx=2, dy=-18).encode(text="layer:N"),
-        text.mark_text(align="left", dx=2, dy=-6, style="faint").encode(text="note:N"),
+        text.mark_text(align="left", dx=2, dy=-6, style="faint").encode(text="deviation:N"),
+        text.mark_text(align="right", dx=-2, dy=-6, style="faint").encode(
+            x=alt.value("width"), text="zeros:N"
+        ),
     ]
     what = "activations" if direction == "forward" else "gradients"
     return framed(

@@ -35,8 +35,10 @@ from evenflow.report.words import figure, short
 MOST_POINTS = 200
 """Of one kind of operation."""
 MOST_DOTS = 90
-"""Above this number of operations the lines stand without dots."""
+"""Above this number of operations the dots are small."""
 
+_JOINED = f"datum.series != '{GROUPS[-1]}'"
+"""Operations of one kind make a line; all sorts of others do not."""
 _TITLES: dict[Pass, str] = {
     "forward": "second moment E[x²]",
     "backward": "second moment E[(∂C/∂x)²]",
@@ -106,10 +108,10 @@ def _chart(
     )
     lost = base.transform_filter("!isValid(datum.measured)").encode(x=x, y=alt.value("height"))
     layers = [
-        _predicted(base.encode(x, y("predicted"))),
+        _predicted(base.transform_filter(_JOINED).encode(x, y("predicted"))),
         focus_rule(x),
-        measured.mark_line(),
-        measured.mark_point(size=44 if len(rows) <= MOST_DOTS else 0),
+        measured.transform_filter(_JOINED).mark_line(),
+        measured.mark_point(size=44 if len(rows) <= MOST_DOTS else 12),
         lost.mark_point(style="lost", shape="cross", angle=45, size=60).encode(tooltip=_tooltip()),
         _hover(measured),
     ]
