@@ -16,9 +16,9 @@ _ROUNDING = 1e-13
 _ROOT_DENSITY_AT_0 = (2 * math.pi) ** -0.25
 _END = 38.6
 """In standard deviations: beyond it the normal density is zero in double precision."""
-_EDGES: Array = np.array([0.0, 2.5, 5.0, 8.5, 14.0, _END])
+_EDGES: Array = np.array([0.0, 1.7, 3.4, 5.2, 7.5, 11.0, 18.0, _END])
 _EDGES = np.concatenate((-_EDGES[:0:-1], _EDGES))
-_BENDS: Array = np.array([0.0, 1.5, 4.0, 10.0, 30.0])
+_BENDS: Array = np.array([0.0, 1.0, 2.2, 4.5, 9.0, 18.0, 36.0])
 _BENDS = np.concatenate((-_BENDS[:0:-1], _BENDS))
 """Where smooth activations change, on their own scale; wide Gaussians need panels of that size."""
 
@@ -86,9 +86,11 @@ def _require_decay(
 
 def _of_steps(activation: Activation, mean: float, variance: float) -> float:
     """What jumps of φ² add to its growth: jump·density(t)·t/(2v) at each."""
-    scale = math.sqrt(variance)
-    bounds = [((point - mean) / scale, jump) for point, jump in activation.steps]
-    return float(sum(jump * density(t) * t for t, jump in bounds)) / (2 * variance)
+    total = 0.0
+    for point, below, above in activation.steps:
+        t = (point - mean) / math.sqrt(variance)
+        total += (above**2 - below**2) * density(t) * t / (2 * variance)
+    return float(total)
 
 
 def _at_a_point(activation: Activation, mean: float) -> Expectations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -29,11 +30,14 @@ def gain(
     InputError for an impossible operating point or an unknown name, ActivationError for a callable
     that is no activation or whose expectations do not exist.
     """
-    if isinstance(activation, str):
-        activation = find(activation)
-    elif not isinstance(activation, Activation):
-        activation = from_callable(activation)
-    return _gain(activation, float(q), float(mean))
+    return _gain(as_activation(activation), float(q), float(mean))
+
+
+def as_activation(activation: Activation | str | Callable[[Any], Any]) -> Activation:
+    """The activation itself, that of a catalogue name, or that which a NumPy callable computes."""
+    if isinstance(activation, Activation):
+        return activation
+    return find(activation) if isinstance(activation, str) else from_callable(activation)
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Gain:
     E[φ²] is zero."""
     error: float
     """Bound on the relative error of all of these; the mean's is relative to √E[φ²], that of the
-    q-slope absolute where the q-slope is below 1."""
+    q-slope absolute where the q-slope is below 1. Infinite for a callable that is too rough for
+    its numerical derivative to be trusted."""
     _curve: Activation = field(repr=False, compare=False)
 
     @property
@@ -135,13 +140,13 @@ def _gain(activation: Activation, q: float, mean: float) -> Gain:
         backward=backward,
         chi=chi,
         q_slope=q_slope,
-        error=2 * found.error,  # χ₁ is a quotient of two of them
+        error=float(2 * found.error),  # χ₁ is a quotient of two of them
         _curve=activation,
     )
 
 
 def _variance(q: float, mean: float) -> float:
-    """q − mean², rounded once: the two may nearly cancel."""
+    """q − mean², rounded once: the two may nearly cancel. Zero where it is but q's own rounding."""
     if not (math.isfinite(q) and math.isfinite(mean) and q >= 0):
         raise InputError(
             f"q = {q!r} and mean = {mean!r} are no second moment and mean",
@@ -153,4 +158,4 @@ def _variance(q: float, mean: float) -> float:
             f"q = {q:.6g} is below mean² = {mean**2:.6g}, which no distribution has",
             remedy="q is the second moment E[z²] of the input, not its variance",
         )
-    return max(variance, 0.0)
+    return variance if variance > 4 * sys.float_info.epsilon * q else 0.0

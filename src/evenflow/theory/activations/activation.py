@@ -41,6 +41,14 @@ def error_scales(second: float, backward: float, cross: float, mean: float, scal
     return np.array([second**0.5, second, backward, max(second * scale / q, abs(cross))])
 
 
+class Step(NamedTuple):
+    """A discontinuity of φ: where, and the values on either side."""
+
+    point: float
+    below: float
+    above: float
+
+
 class ClosedForm(Protocol):
     """The expectations of an activation family that can be written down."""
 
@@ -86,12 +94,13 @@ class Activation:
         return saturation_of(self.function, self.derivative)
 
     @cached_property
-    def steps(self) -> tuple[tuple[float, float], ...]:
-        """Pairs (point, φ(point⁺)² − φ(point⁻)²) where φ² is discontinuous."""
+    def steps(self) -> tuple[Step, ...]:
+        """Where φ itself is discontinuous."""
         if not self.kinks:
             return ()
         points = np.array(self.kinks)
         nudge = 1e-9 * np.maximum(1.0, np.abs(points))
-        above, below = self.function(points + nudge) ** 2, self.function(points - nudge) ** 2
-        real = np.abs(above - below) > 1e-6 * (1 + above)
-        return tuple(zip(points[real].tolist(), (above - below)[real].tolist(), strict=True))
+        below, above = self.function(points - nudge), self.function(points + nudge)
+        real = np.abs(above - below) > 1e-6 * (1 + np.abs(above))
+        ends = zip(points[real].tolist(), below[real].tolist(), above[real].tolist(), strict=True)
+        return tuple(Step(*end) for end in ends)

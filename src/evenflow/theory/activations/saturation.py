@@ -39,9 +39,9 @@ def saturation_of(
     """
     grid = np.linspace(0.0, _REACH, 4097)
     sides = {sign: np.abs(derivative(sign * grid)) for sign in (-1.0, 1.0)}
-    greatest = max(float(slope.max()) for slope in sides.values())
+    greatest = max(_peak(derivative, sign * grid, slope) for sign, slope in sides.items())
     grows = any(slope[-1] > 1.5 * slope[slope.size // 2] > 0 for slope in sides.values())
-    bar = 0.0 if grows and greatest in (s[-1] for s in sides.values()) else _SHARE * greatest
+    bar = 0.0 if grows else _SHARE * greatest
     tails: dict[float, float] = {}
     for sign, slope in sides.items():
         above = np.flatnonzero(slope > bar)
@@ -54,6 +54,13 @@ def saturation_of(
         (-np.inf, 0.0 - edge) if sign < 0 else (edge, np.inf) for sign, edge in tails.items()
     )
     return Saturation(intervals, all(_is_bounded(function, sign) for sign in tails))
+
+
+def _peak(derivative: Callable[[Array], Array], grid: Array, slope: Array) -> float:
+    """The greatest |φ′| on a grid, looked for between its points too."""
+    top = int(slope.argmax())
+    near = np.linspace(grid[max(top - 1, 0)], grid[min(top + 1, grid.size - 1)], 2001)
+    return max(float(slope[top]), float(np.abs(derivative(near)).max()))
 
 
 def _crossing(
