@@ -52,7 +52,7 @@ class OperatingPoint:
     beside_plan: Interval
     """Second moment at the last layer over mean field's: on fresh examples if calibrated."""
     slope: float
-    """Largest q-slope on the way: above 1, every fluctuation is amplified by depth."""
+    """q-slope, geometric mean over the layers: above 1, depth amplifies fluctuations."""
     calibrated: bool
 
     @property
@@ -84,16 +84,17 @@ class OperatingPoint:
         return tuple(found)
 
     def _uncertainty(self) -> str:
-        low, high = self.beside_plan
-        head = f"{self.activation}'s q-slope reaches {self.slope:.3g} > 1: finite width leaves the "
+        head = f"{self.activation}'s q-slope is {self.slope:.3g} > 1: depth amplifies fluctuations"
         if self.calibrated:
+            low, high = self.beside_plan
             return (
-                f"{head}last layer at {low:.2g} to {high:.2g} times the plan's second moment on "
-                "fresh noise, in spite of the calibration (5–95 % of draws)"
+                f"{head}, which leaves the last layer at {low:.2g} to {high:.2g} times the plan's "
+                "second moment on fresh noise, in spite of the calibration (5–95 % of draws)"
             )
+        low, high = self.forward_interval
         return (
-            f"{head}last layer at {low:.2g} to {high:.2g} times mean field's second moment (5–95 % "
-            'of draws); calibrate="noise" takes out what is common to all inputs'
+            f"{head}, and at width {self.width} draws of the weights differ by ×{high / low:.2g} "
+            'in what they do; calibrate="noise" takes out what is common to all inputs'
         )
 
 
@@ -137,13 +138,12 @@ def operating_point(
 
 
 def _slope(table: Response, log_q: float, depth: int) -> float:
-    """Largest q-slope that mean field meets on its way."""
-    log_gain, at = _log_gain(table, log_q), 0.0
-    steepest = 0.0
+    """Geometric mean of the q-slopes that mean field meets on its way."""
+    log_gain, at, total = _log_gain(table, log_q), 0.0, 0.0
     for _ in range(depth):
-        steepest = max(steepest, float(table.slope(np.asarray(at))))
+        total += float(np.log(np.abs(table.slope(np.asarray(at))) + 1e-12))
         at = log_gain + float(table.second(np.asarray(at)))
-    return steepest
+    return float(np.exp(total / depth))
 
 
 def _travel(
