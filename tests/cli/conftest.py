@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import CliRunner
+
+import torch
 
 MODELS = Path(__file__).parent / "models"
 
@@ -30,6 +31,6 @@ def run(tmp_path, monkeypatch):
             f"{MODELS}/{word}" if word.startswith(("healthy.py", "ill.py", "broken.py")) else word
             for word in line.split()
         ]
-        return CliRunner().invoke(main, words, **settings)
+        return CliRunner().invoke(main, words, catch_exceptions=False, **settings)
 
     return invoke

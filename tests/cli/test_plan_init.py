@@ -1,13 +1,13 @@
-"""``evenflow plan`` and ``evenflow init``: deciding writes nothing, writing is whole or not at all."""
+"""``evenflow plan`` decides and writes nothing; ``evenflow init`` writes whole or not at all."""
 
 import json
 
 import pytest
-import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, load_model
 
 import evenflow as ef
+import torch
 from evenflow.torch.weights_file import save_weights
 
 

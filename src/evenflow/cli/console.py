@@ -31,7 +31,7 @@ def print_report(report: Report, form: str) -> None:
 
 
 def print_plan(plan: Plan) -> None:
-    """The plan on standard output; in a terminal its reasons are wrapped in a column of their own."""
+    """The plan on standard output; a terminal has its reasons wrapped in a column of their own."""
     if not in_terminal():
         click.echo(str(plan))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from textwrap import fill
 
 import click
 
@@ -16,4 +17,5 @@ def explain(code: str) -> None:
     rule = find(code)
     width = min(shutil.get_terminal_size().columns, 88)
     click.secho(f"{rule.code} {rule.name} · {rule.family} · at most {rule.level}\n", bold=True)
-    click.echo(click.wrap_text(rule.explanation, width, preserve_paragraphs=True))
+    paragraphs = rule.explanation.split("\n\n")
+    click.echo("\n\n".join(fill(text, width, break_on_hyphens=False) for text in paragraphs))

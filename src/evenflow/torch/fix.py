@@ -34,7 +34,7 @@ def fix(
     data: tuple[Any, Any] | None = None,
     test: tuple[Any, Any] | None = None,
     scheme: str = "auto",
-    steps: int = 200,
+    steps: int = 100,
     batch_size: int = BATCH,
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
