@@ -18,8 +18,38 @@ if TYPE_CHECKING:
     from evenflow.torch.api import check as check
     from evenflow.torch.api import init_ as init_
     from evenflow.torch.api import plan as plan
+    from evenflow.torch.functions import delta_orthogonal_ as delta_orthogonal_
+    from evenflow.torch.functions import glorot_normal_ as glorot_normal_
+    from evenflow.torch.functions import glorot_truncated_ as glorot_truncated_
+    from evenflow.torch.functions import glorot_uniform_ as glorot_uniform_
+    from evenflow.torch.functions import he_normal_ as he_normal_
+    from evenflow.torch.functions import he_truncated_ as he_truncated_
+    from evenflow.torch.functions import he_uniform_ as he_uniform_
+    from evenflow.torch.functions import heuristic_normal_ as heuristic_normal_
+    from evenflow.torch.functions import heuristic_truncated_ as heuristic_truncated_
+    from evenflow.torch.functions import heuristic_uniform_ as heuristic_uniform_
+    from evenflow.torch.functions import lecun_normal_ as lecun_normal_
+    from evenflow.torch.functions import lecun_truncated_ as lecun_truncated_
+    from evenflow.torch.functions import lecun_uniform_ as lecun_uniform_
+    from evenflow.torch.functions import normal_ as normal_
+    from evenflow.torch.functions import orthogonal_ as orthogonal_
+    from evenflow.torch.functions import truncated_normal_ as truncated_normal_
+    from evenflow.torch.functions import uniform_ as uniform_
 
+_TENSOR_FUNCTIONS = (
+    *(
+        f"{rule}_{family}_"
+        for rule in ("heuristic", "lecun", "glorot", "he")
+        for family in ("uniform", "normal", "truncated")
+    ),
+    "uniform_",
+    "normal_",
+    "truncated_normal_",
+    "orthogonal_",
+    "delta_orthogonal_",
+)
 _HOMES = {
+    **dict.fromkeys(_TENSOR_FUNCTIONS, "evenflow.torch.functions"),
     "EvenflowError": "evenflow.errors",
     "Plan": "evenflow.plan.plan",
     "check": "evenflow.torch.api",

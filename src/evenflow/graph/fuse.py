@@ -6,46 +6,77 @@ three, so that the calculus, the plan and the record all see the same thing: a f
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
+from evenflow.errors import ActivationError
 from evenflow.graph.graph import Argument, Graph, Node, Ref
 from evenflow.graph.pointwise import OPERATIONS, Pointwise, activation_of, compose
+from evenflow.theory.activations import Activation
 
 _FLOATS = ("float", "bfloat")
 
 
 def fuse(graph: Graph) -> Graph:
-    """The same network with every pointwise chain over one root as one "activation" node."""
-    functions = _functions(graph)
+    """The same network with every pointwise chain over one root as one "activation" node.
+
+    A chain that is no function on the whole real line (``rsqrt`` of a mean square, say) is left as
+    the operations that it is made of.
+    """
+    functions, activations = _activations(graph)
     kept: list[Node] = []
     for node in graph.nodes:
-        function = functions.get(node.name)
-        if function is None or (function.affine and len(list(node.refs())) == 1):
+        if node.name in activations:
+            root = Ref(functions[node.name].root)
+            found = activations[node.name]
+            kept.append(replace(node, op="activation", arguments={"input": root}, activation=found))
+        elif node.name not in functions or _plain(node, functions[node.name]):
             kept.append(node)
-        elif _ends_chain(graph, node, functions):
-            kept.append(
-                replace(
-                    node,
-                    op="activation",
-                    arguments={"input": Ref(function.root)},
-                    activation=activation_of(function),
-                )
-            )
     return replace(graph, nodes=_reached(graph, kept))
 
 
-def _functions(graph: Graph) -> dict[str, Pointwise]:
+def _plain(node: Node, function: Pointwise) -> bool:
+    """Whether it only scales or shifts one tensor, which has a rule of its own."""
+    return function.affine and len(list(node.refs())) == 1
+
+
+def _activations(graph: Graph) -> tuple[dict[str, Pointwise], dict[str, Activation]]:
+    """All pointwise functions, and the activations that chains of them end in."""
+    refused: set[str] = set()
+    while True:
+        functions = _functions(graph, refused)
+        activations: dict[str, Activation] = {}
+        for node in graph.nodes:
+            function = functions.get(node.name)
+            if (
+                function is None
+                or _plain(node, function)
+                or not _ends_chain(graph, node, functions)
+            ):
+                continue
+            try:
+                activations[node.name] = activation_of(function)
+            except ActivationError:
+                refused.add(node.name)
+                break
+        else:
+            return functions, activations
+
+
+def _functions(graph: Graph, refused: Collection[str]) -> dict[str, Pointwise]:
     """Which values are functions of a single other value, and which function."""
     functions: dict[str, Pointwise] = {}
     for node in graph.nodes:
         if node.op not in OPERATIONS or not node.dtype.startswith(_FLOATS):
+            continue
+        if node.name in refused:
             continue
         operands: dict[str, Pointwise | float] = {}
         for name, value in node.arguments.items():
             operand = _operand(graph, functions, value, node)
             if operand is not None and name in ("input", "other", "exponent"):
                 operands[name] = operand
-        references = len([r for r in node.refs()])
+        references = len(list(node.refs()))
         if sum(isinstance(o, Pointwise) for o in operands.values()) != references:
             continue
         if (function := compose(node, operands)) is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from evenflow.graph.moments import Moments
     from evenflow.theory.activations import Activation
 
 
@@ -35,6 +36,8 @@ class Parameter:
     buffer: bool = False
     aliases: tuple[str, ...] = ()
     """Other qualified names of the same tensor (tied weights)."""
+    moments: Moments | None = None
+    """Of a constant that the user's code made of numbers, which are known; None for all else."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ class Graph:
     """Names of the values that the model returns."""
     trace: str = "export"
     """How the graph was had: "export" or "module walk: <why>"."""
+    input_dtypes: Mapping[str, str] = field(default_factory=dict)
+    """Type of each input: "float32", "int64" …; one that is not given is a floating-point one."""
     _by_name: dict[str, Node] = field(init=False, repr=False, compare=False)
     _users: dict[str, tuple[Node, ...]] = field(init=False, repr=False, compare=False)
 

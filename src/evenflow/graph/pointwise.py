@@ -99,7 +99,7 @@ def catalogued(node: Node) -> Activation | None:
         low, high = _option("min_val")(node), _option("max_val")(node)
         if (low, high) == (0.0, 6.0):
             return find("relu6")
-        return find("hardtanh", min=low, max=high)
+        return find("hardtanh", min_val=low, max_val=high)
     if node.op in _CATALOGUE:
         name, options = _CATALOGUE[node.op]
         return find(name, **{key: read(node) for key, read in options.items()})
@@ -121,7 +121,10 @@ def compose(node: Node, operands: Mapping[str, Pointwise | float]) -> Pointwise 
         text = f"{known.name}({first.text}{options})"
         return Pointwise(root, text, _after(outer, first), known if bare else None)
     if node.op in _UNARY and isinstance(first, Pointwise):
-        return Pointwise(root, f"{node.op}({first.text})", _after(_UNARY[node.op], first))
+        affine = node.op == "neg" and first.affine
+        return Pointwise(
+            root, f"{node.op}({first.text})", _after(_UNARY[node.op], first), None, affine
+        )
     return _binary(node, root, operands)
 
 

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 from evenflow.graph.graph import Graph, Node, Ref
 from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
-from evenflow.theory.activations import Activation
+from evenflow.theory.activations import Activation, find
 
-_TRANSPARENT = ORDER_ONLY | PARTS | {"dropout", "feature_dropout", "constant_pad_nd"}
+PRELU_SLOPE = 0.25
+"""He et al. 2015: the slope of a PReLU before training."""
+_TRANSPARENT = ORDER_ONLY | PARTS | {"dropout", "feature_dropout", "constant_pad_nd", "pad"}
 _POOLS = ("max_pool", "avg_pool", "adaptive_")
 _NORMS = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
 
 
 @dataclass(frozen=True)
 class Before:
-    """The activation in front of a weight, and whether a normalisation fixes its operating point."""
+    """The activation in front of a weight, and whether a normalisation holds its input."""
 
     activation: Activation
     node: str
@@ -26,10 +28,18 @@ class Before:
 def before(graph: Graph, source: str) -> Before | None:
     """The activation whose output, pooled or reshaped or not, is the value ``source``."""
     node = _walk(graph, source)
-    if node is None or node.activation is None:
+    activation = _activation(node)
+    if node is None or activation is None:
         return None
     producer = _walk(graph, _input(node))
-    return Before(node.activation, node.name, producer is not None and producer.op in _NORMS)
+    return Before(activation, node.name, producer is not None and producer.op in _NORMS)
+
+
+def _activation(node: Node | None) -> Activation | None:
+    """What an operation computes element by element; a PReLU at the slope that it starts with."""
+    if node is not None and node.op == "prelu":
+        return find("prelu", negative_slope=PRELU_SLOPE)
+    return node.activation if node is not None else None
 
 
 def _walk(graph: Graph, name: str) -> Node | None:
@@ -46,12 +56,12 @@ def _input(node: Node) -> str:
 
 
 def free_depth(graph: Graph, activation: Activation) -> int:
-    """Most activations of this kind, none held by a normalisation, on any path through the graph."""
+    """Most activations of this kind, none held by a normalisation, on any path of the graph."""
     depth: dict[str, int] = {}
     for node in graph.nodes:
         behind = max((depth.get(name, 0) for _, name in node.refs()), default=0)
         counts = 0
-        if node.activation == activation:
+        if _activation(node) == activation:
             found = before(graph, node.name)
             counts = int(found is not None and not found.pinned)
         depth[node.name] = behind + counts

@@ -172,7 +172,9 @@ class Blocks:
     def __str__(self) -> str:
         if len(set(self.parts)) == 1 and len(set(self.sizes)) == 1:
             return f"{len(self.parts)} × {self.parts[0]}"
-        return " | ".join(f"{size}: {part}" for size, part in zip(self.sizes, self.parts))
+        return " | ".join(
+            f"{size}: {part}" for size, part in zip(self.sizes, self.parts, strict=True)
+        )
 
 
 Distribution = Simple | Blocks

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from evenflow.graph.graph import Graph, Node
 from evenflow.graph.rules.shape import ORDER_ONLY
+
+_CUTS = ("split", "split_with_sizes", "chunk")
 
 
 def packed_sizes(graph: Graph, node: Node) -> tuple[int, ...]:
     """Sizes along the output axis of the matrices that ``node`` computes at once; () for one."""
     width = node.shape[-1] if node.shape else 0
+    readers = list(_readers(graph, node, width))
+    for reader in readers:
+        sizes = tuple(shape[-1] for shape in reader.shapes if shape)
+        if reader.op in _CUTS and len(sizes) > 1 and sum(sizes) == width:
+            return sizes
+        if reader.op == "glu" and reader.shape[-1] * 2 == width:
+            return (width // 2, width // 2)
+    return _sliced(readers, width) or _taken_apart(graph, node, width)
+
+
+def _readers(graph: Graph, node: Node, width: int) -> Iterator[Node]:
+    """What reads the result, seen through reshaping that leaves the last axis whole."""
     for user in graph.users(node.name):
-        if user.op in ("split", "chunk", "split_with_sizes") and user.shapes:
-            sizes = tuple(shape[-1] for shape in user.shapes)
-            if len(sizes) > 1 and sum(sizes) == width:
-                return sizes
-    return _sliced(graph, node, width) or _taken_apart(graph, node, width)
+        if user.op in ORDER_ONLY and user.shape[-1:] == (width,):
+            yield from _readers(graph, user, width)
+        else:
+            yield user
 
 
-def _sliced(graph: Graph, node: Node, width: int) -> tuple[int, ...]:
+def _sliced(readers: list[Node], width: int) -> tuple[int, ...]:
     """Slices of the last axis that together cover it: ``h[..., :n], h[..., n:]``."""
-    slices = [u for u in graph.users(node.name) if u.op in ("slice", "narrow")]
-    if len(slices) != len(graph.users(node.name)):
+    if any(reader.op not in ("slice", "narrow") for reader in readers):
         return ()
-    sizes = tuple(u.shape[-1] for u in slices)
+    sizes = tuple(reader.shape[-1] for reader in readers)
     return sizes if len(sizes) > 1 and sum(sizes) == width else ()
 
 

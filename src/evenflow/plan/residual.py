@@ -1,7 +1,8 @@
 """Residual branches: where they end, and how many write into one stream.
 
 A sum x + f(x) of L independent branches grows the stream's second moment L-fold; scaling the last
-weight of each branch by 1/√L keeps the sum of all branches at the size of one.
+weight of each branch by 1/√L keeps the sum of all branches at the size of one. A stream goes on
+through an activation behind a sum, as in the first residual networks.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def branch_ends(graph: Graph, uses: dict[str, tuple[Use, ...]]) -> dict[str, int
         if sides is None:
             continue
         branch, skip = sides
-        root = roots.get(skip, skip)
+        root = roots.get(_through(graph, skip, _TRANSPARENT | {"activation"}), skip)
         roots[node.name] = root
         stream[root] = stream.get(root, 0) + 1
         if branch in weight_at:
@@ -38,7 +39,7 @@ def _sides(graph: Graph, node: Node, position: dict[str, int]) -> tuple[str, str
     values = [node.arguments.get(name) for name in ("input", "other")]
     if node.op != "add" or not all(isinstance(v, Ref) for v in values):
         return None
-    left, right = (_through(graph, v.name) for v in values if isinstance(v, Ref))
+    left, right = (_through(graph, v.name, _TRANSPARENT) for v in values if isinstance(v, Ref))
     if _depends(graph, right, left, position):
         return right, left
     if _depends(graph, left, right, position):
@@ -46,10 +47,10 @@ def _sides(graph: Graph, node: Node, position: dict[str, int]) -> tuple[str, str
     return None
 
 
-def _through(graph: Graph, name: str) -> str:
-    """Look through reshaping and dropout to the operation that made the value."""
+def _through(graph: Graph, name: str, operations: frozenset[str]) -> str:
+    """Look through ``operations`` to the one that made the value."""
     node = graph.node(name)
-    while node is not None and node.op in _TRANSPARENT:
+    while node is not None and node.op in operations:
         value = node.arguments.get("input")
         if not isinstance(value, Ref):
             break

@@ -12,7 +12,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 
 from evenflow.errors import InputError
 from evenflow.plan.distributions import (
@@ -40,6 +41,8 @@ class Site:
 
 
 Scheme = Callable[[Site], Simple]
+VarianceRule = Callable[[Site], float]
+Family = Callable[[float], Simple]
 
 
 def _uniform(variance: float) -> Uniform:
@@ -80,54 +83,80 @@ def auto(site: Site) -> float:
 
 
 def orthogonal(site: Site) -> Simple:
-    """An orthogonal matrix (Saxe et al. 2014), delta-orthogonal for convolutions (Xiao 2018)."""
+    """An orthogonal matrix (Saxe et al. 2014), delta-orthogonal for convolutions (Xiao 2018).
+
+    A stack of matrices (one an expert, say) is no matrix: its elements are normal, of the same
+    variance as those of orthogonal matrices of its fans.
+    """
     if site.role == "conv":
         return DeltaOrthogonal(1.0)
+    if site.role == "linear" and len(site.shape) > 2:
+        return _normal(1 / max(site.fan_in, site.fan_out))
     return Orthogonal(1.0)
 
 
-_FAMILIES: Mapping[str, Callable[[float], Simple]] = {
+_FAMILIES: Mapping[str, Family] = {
     "uniform": _uniform,
     "normal": _normal,
     "truncated": _truncated,
 }
-_RULES: Mapping[str, tuple[Callable[[Site], float], str]] = {
-    "heuristic": (heuristic, "uniform"),
-    "lecun": (lecun, "normal"),
-    "glorot": (glorot, "uniform"),
-    "he": (he, "normal"),
-    "auto": (auto, "normal"),
-}
-
-
-def variance_rule(name: str) -> Callable[[Site], float] | None:
-    """The variance that a built-in scheme asks for; None for schemes that have none."""
-    rule = _RULES.get(name.rpartition("_")[0] or name) or _RULES.get(name)
-    return rule[0] if rule else None
+_BUILT_IN: dict[str, tuple[VarianceRule, Family]] = {}
+"""By name: how much variance, and in which form."""
+for _rule, _own in (
+    (heuristic, "uniform"),
+    (lecun, "normal"),
+    (glorot, "uniform"),
+    (he, "normal"),
+    (auto, "normal"),
+):
+    _BUILT_IN[_rule.__name__] = _rule, _FAMILIES[_own]
+    _BUILT_IN |= {f"{_rule.__name__}_{name}": (_rule, form) for name, form in _FAMILIES.items()}
 
 
 def formula(name: str) -> str:
-    """A built-in scheme's rule in a line, "" for others."""
-    rule = variance_rule(name)
-    return (rule.__doc__ or "").strip().rstrip(".") if rule else ""
+    """The variance that a built-in scheme gives, in a line; "" for others."""
+    rule = _BUILT_IN.get(name)
+    return (rule[0].__doc__ or "").strip().rstrip(".") if rule else ""
+
+
+def knows_gains(name: str) -> bool:
+    """Whether a built-in scheme takes the gains of the activation before a weight."""
+    return name in _BUILT_IN and _BUILT_IN[name][0] is auto
 
 
 @lru_cache(maxsize=1)
 def schemes() -> Mapping[str, Scheme]:
     """Every scheme by name, those of other packages included."""
-    found: dict[str, Scheme] = {}
-    for rule, (variance, own) in _RULES.items():
-        for family, distribution in _FAMILIES.items():
-            found[f"{rule}_{family}"] = _compose(variance, distribution)
-        found[rule] = found[f"{rule}_{own}"]
+    found = {name: _compose(*rule) for name, rule in _BUILT_IN.items()}
     found["orthogonal"] = orthogonal
     for entry in entry_points(group="evenflow.schemes"):
-        found.setdefault(entry.name, entry.load())
-    return found
+        found.setdefault(entry.name, _of_package(entry))
+    return MappingProxyType(found)
 
 
-def _compose(variance: Callable[[Site], float], family: Callable[[float], Simple]) -> Scheme:
+def _compose(variance: VarianceRule, family: Family) -> Scheme:
     return lambda site: family(variance(site))
+
+
+def _of_package(entry: EntryPoint) -> Scheme:
+    """A scheme of another package, which is imported when the scheme is first used."""
+
+    def draw(site: Site) -> Simple:
+        where = f"scheme {entry.name!r} = {entry.value}"
+        try:
+            rule = entry.load()
+        except Exception as error:  # whatever a stranger's package does on import
+            raise InputError(
+                f"it cannot be loaded: {type(error).__name__}: {error}",
+                where=where,
+                remedy="mend or uninstall the package that offers it",
+            ) from error
+        drawn = rule(site)
+        if not isinstance(drawn, Simple):
+            raise InputError(f"it returned {drawn!r}, which is no distribution", where=where)
+        return drawn
+
+    return draw
 
 
 def scheme(name: str) -> Scheme:

@@ -1,4 +1,4 @@
-"""Plans on disk: JSON with a schema version, read strictly because a stranger may have written it."""
+"""Plans on disk: JSON with a schema version, read strictly: a stranger may have written it."""
 
 from __future__ import annotations
 

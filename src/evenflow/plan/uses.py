@@ -12,30 +12,38 @@ from dataclasses import dataclass
 from math import prod
 
 from evenflow.graph.graph import Graph, Node, Ref
-from evenflow.graph.rules.shape import ORDER_ONLY
+from evenflow.plan.held import LOOKED_THROUGH, Held, held
 from evenflow.plan.packed import packed_sizes
+from evenflow.plan.recurrent import RECURRENT, recurrent_weights
 
 
 @dataclass(frozen=True)
 class Use:
-    """One reading of one parameter by one operation."""
+    """One reading of one parameter, or of a part of it, by one operation."""
 
     parameter: str
     role: str
     """"linear", "conv", "conv_transpose", "bilinear", "recurrent", "embedding", "bias", "scale",
-    "shift" or "other"."""
+    "shift", "slope" (of a PReLU), "magnitude" (of a weight-normalised weight) or "other"."""
     node: str
     """The operation that reads it."""
     fan_in: float = 0
     """Terms summed forwards into one output element; 0 where the role has no fans."""
     fan_out: float = 0
-    """Terms summed backwards into one input element."""
+    """Terms summed backwards into one input element; the mean over blocks, if there are any."""
     source: str = ""
-    """Name of the tensor that the weight is applied to."""
+    """Name of the tensor that the weight is applied to; of the weight, for a magnitude."""
     blocks: tuple[int, ...] = ()
-    """Sizes of the matrices packed into the weight, () for a single one."""
+    """Sizes along ``axis`` of the matrices packed into what is read: the fan-out of each.
+    () for a single matrix that is all of the parameter."""
     axis: int = 0
     """The axis that the blocks lie along."""
+    start: int = 0
+    """Where on that axis the first block begins."""
+    groups: int = 1
+    """Of a convolution: it is this many convolutions side by side, along axis 0."""
+    magnitude: str = ""
+    """The parameter that sets the weight's size, if not the weight itself (weight norm)."""
 
     @property
     def is_weight(self) -> bool:
@@ -56,30 +64,19 @@ def uses(graph: Graph) -> dict[str, tuple[Use, ...]]:
 
 
 def _uses_of(graph: Graph, node: Node) -> Iterator[Use]:
-    if node.op in ORDER_ONLY:  # looked through by ``_parameter``
+    if node.op == "_weight_norm":
+        yield from _magnitude(graph, node)
+    if node.op in LOOKED_THROUGH:
         return
     named = set()
     for use in _READERS.get(node.op, _nothing)(graph, node):
         named.add(use.parameter)
         yield use
     for _, name in node.refs():
-        parameter = parameter_of(graph, name)
-        if parameter is not None and parameter not in named:
-            named.add(parameter)
-            yield Use(parameter, "other", node.name)
-
-
-def parameter_of(graph: Graph, name: str) -> str | None:
-    """The parameter that a value is, seen through reshaping and casting; None for others."""
-    while name not in graph.parameters:
-        node = graph.node(name)
-        if node is None or node.op not in ORDER_ONLY:
-            return None
-        value = node.arguments.get("input")
-        if not isinstance(value, Ref):
-            return None
-        name = value.name
-    return None if graph.parameters[name].buffer else name
+        found = held(graph, name)
+        if found is not None and found.parameter not in named:
+            named.add(found.parameter)
+            yield Use(found.parameter, "other", node.name)
 
 
 Reader = Callable[[Graph, Node], Iterator[Use]]
@@ -94,47 +91,60 @@ def _name(node: Node, argument: str) -> str:
     return value.name if isinstance(value, Ref) else ""
 
 
-def _held(graph: Graph, node: Node, argument: str) -> str | None:
+def _held(graph: Graph, node: Node, argument: str, axis: int = 0) -> Held | None:
     name = _name(node, argument)
-    return parameter_of(graph, name) if name else None
+    return held(graph, name, axis) if name else None
 
 
 def _small(graph: Graph, node: Node, role: str, argument: str) -> Iterator[Use]:
-    if parameter := _held(graph, node, argument):
-        yield Use(parameter, role, node.name)
+    if found := _held(graph, node, argument):
+        yield Use(found.parameter, role, node.name)
+
+
+def _magnitude(graph: Graph, node: Node) -> Iterator[Use]:
+    magnitude, direction = _held(graph, node, "g"), _held(graph, node, "v")
+    if magnitude and direction:
+        yield Use(magnitude.parameter, "magnitude", node.name, source=direction.parameter)
 
 
 def _linear(graph: Graph, node: Node) -> Iterator[Use]:
-    if parameter := _held(graph, node, "weight"):
-        out, into = graph.shape(_name(node, "weight"))
-        yield _matrix(graph, node, parameter, into, out, _name(node, "input"))
+    if found := _held(graph, node, "weight"):
+        *out, into = graph.shape(_name(node, "weight"))
+        yield _matrix(graph, node, found, into, prod(out), _name(node, "input"))
     yield from _small(graph, node, "bias", "bias")
 
 
-def _matrix(
-    graph: Graph, node: Node, parameter: str, fan_in: int, fan_out: int, source: str
-) -> Use:
-    blocks = packed_sizes(graph, node)
-    shape = graph.parameters[parameter].shape
-    # The packed axis is the output axis of the parameter itself, whichever layout it has.
-    axis = next((a for a in reversed(range(len(shape))) if shape[a] == fan_out), 0)
-    if len(shape) == 2 and shape[0] == shape[1]:
-        axis = 0 if node.op == "linear" else 1
-    if not blocks or shape[axis] != sum(blocks):
-        return Use(parameter, "linear", node.name, fan_in, fan_out, source)
-    each = fan_out / len(blocks)
-    return Use(parameter, "linear", node.name, fan_in, each, source, blocks, axis)
+def _matrix(graph: Graph, node: Node, found: Held, fan_in: int, fan_out: int, source: str) -> Use:
+    blocks: tuple[int, ...] = ()
+    axis = found.axis
+    if axis is not None:
+        part = fan_out != graph.parameters[found.parameter].shape[axis]
+        blocks = packed_sizes(graph, node) or ((fan_out,) if part else ())
+        if sum(blocks) != fan_out:  # the cut is not one of this axis
+            blocks = ()
+    return Use(
+        found.parameter,
+        "linear",
+        node.name,
+        fan_in,
+        fan_out / max(len(blocks), 1),
+        source,
+        blocks,
+        axis or 0,
+        found.start if blocks else 0,
+        magnitude=found.magnitude,
+    )
 
 
 def _product(left: str, right: str, bias: str = "") -> Reader:
     def read(graph: Graph, node: Node) -> Iterator[Use]:
         a, b = _name(node, left), _name(node, right)
-        if (parameter := _held(graph, node, right)) and len(graph.shape(b)) > 1:
+        if (found := _held(graph, node, right, -1)) and len(graph.shape(b)) > 1:
             into, out = graph.shape(b)[-2:]
-            yield _matrix(graph, node, parameter, into, out, a)
-        elif (parameter := _held(graph, node, left)) and len(graph.shape(a)) > 1:
+            yield _matrix(graph, node, found, into, out, a)
+        elif (found := _held(graph, node, left)) and len(graph.shape(a)) > 1:
             out, into = graph.shape(a)[-2:]
-            yield Use(parameter, "linear", node.name, into, out, b)
+            yield Use(found.parameter, "linear", node.name, into, out, b)
         if bias:
             yield from _small(graph, node, "bias", bias)
 
@@ -143,84 +153,87 @@ def _product(left: str, right: str, bias: str = "") -> Reader:
 
 def _einsum(graph: Graph, node: Node) -> Iterator[Use]:
     equation, tensors = node.arguments.get("equation"), node.arguments.get("tensors")
-    if not isinstance(equation, str) or "..." in equation or not isinstance(tensors, tuple):
+    if not isinstance(equation, str) or not isinstance(tensors, tuple) or len(tensors) != 2:
         return
-    left, _, result = equation.replace(" ", "").partition("->")
+    sides, _, result = equation.replace(" ", "").replace("...", "").partition("->")
     names = [t.name for t in tensors if isinstance(t, Ref)]
-    terms = dict(zip(names, left.split(","), strict=False))
-    for name, letters in terms.items():
-        parameter = parameter_of(graph, name)
-        others = {n: t for n, t in terms.items() if n != name}
-        if parameter is None or len(others) != 1:
+    for name, letters, (source, other) in _either(names, sides.split(",")):
+        found, shape = held(graph, name), graph.shape(name)
+        if found is None or len(letters) != len(shape):
             continue
-        ((source, other),) = others.items()
-        size = dict(zip(letters, graph.shape(name), strict=True))
+        size = dict(zip(letters, shape, strict=True))
         fan_in = prod(size[c] for c in letters if c in other and c not in result)
         fan_out = prod(size[c] for c in letters if c in result and c not in other)
         if fan_in * fan_out > 1:
-            yield Use(parameter, "linear", node.name, fan_in, fan_out, source)
+            yield Use(found.parameter, "linear", node.name, fan_in, fan_out, source)
+
+
+def _either(names: list[str], terms: list[str]) -> Iterator[tuple[str, str, tuple[str, str]]]:
+    """Each of two operands with its letters, and with the other one."""
+    if len(names) == len(terms) == 2:
+        yield names[0], terms[0], (names[1], terms[1])
+        yield names[1], terms[1], (names[0], terms[0])
 
 
 def _conv(graph: Graph, node: Node) -> Iterator[Use]:
     transposed = "transpose" in node.op
-    if parameter := _held(graph, node, "weight"):
-        shape = graph.shape(_name(node, "weight"))
-        taps = prod(shape[2:])
-        strides = _strides(node, len(shape) - 2)
-        groups = node.arguments.get("groups")
-        into = shape[0] // int(groups) if transposed and isinstance(groups, int) else shape[1]
-        out = shape[1] if transposed else shape[0] // (groups if isinstance(groups, int) else 1)
-        fan_in, fan_out = into * taps, out * taps
-        if transposed:
-            fan_in = fan_in / strides
-        else:
-            fan_out = fan_out / strides
-        role = "conv_transpose" if transposed else "conv"
-        yield Use(parameter, role, node.name, fan_in, fan_out, _name(node, "input"))
-    yield from _small(graph, node, "bias", "bias")
-
-
-def _strides(node: Node, axes: int) -> float:
-    stride = node.arguments.get("stride", 1)
-    if isinstance(stride, tuple):
-        numbers = [s for s in stride if isinstance(s, int)]
-        return prod(numbers) if len(numbers) == axes else numbers[0] ** axes if numbers else 1
-    return stride**axes if isinstance(stride, int) else 1
-
-
-def _bilinear(graph: Graph, node: Node) -> Iterator[Use]:
-    if parameter := _held(graph, node, "weight"):
-        out, first, second = graph.shape(_name(node, "weight"))
+    if found := _held(graph, node, "weight"):
+        first, second, *kernel = graph.shape(_name(node, "weight"))
+        given = node.arguments.get("groups")
+        groups = given if isinstance(given, int) else 1
+        into, out = (first // groups, second) if transposed else (second, first // groups)
+        fan_in, fan_out = into * prod(kernel), out * prod(kernel)
+        strides = _strides(node, len(kernel))
         yield Use(
-            parameter, "bilinear", node.name, first * second, out * second, _name(node, "input1")
+            found.parameter,
+            "conv_transpose" if transposed else "conv",
+            node.name,
+            fan_in / strides if transposed else fan_in,
+            fan_out if transposed else fan_out / strides,
+            _name(node, "input"),
+            groups=groups,
+            magnitude=found.magnitude,
         )
     yield from _small(graph, node, "bias", "bias")
 
 
+def _strides(node: Node, axes: int) -> int:
+    """Product of the strides, of which a single one stands for every axis."""
+    stride = node.arguments.get("stride", 1)
+    numbers = [
+        s for s in (stride if isinstance(stride, tuple) else (stride,)) if isinstance(s, int)
+    ]
+    return prod(numbers * axes if len(numbers) == 1 else numbers)
+
+
+def _bilinear(graph: Graph, node: Node) -> Iterator[Use]:
+    if found := _held(graph, node, "weight"):
+        out, first, second = graph.shape(_name(node, "weight"))
+        # The gradient of the first input sums out·second terms, that of the second out·first.
+        fan_out = out * (first + second) / 2
+        source = _name(node, "input1")
+        yield Use(found.parameter, "bilinear", node.name, first * second, fan_out, source)
+    yield from _small(graph, node, "bias", "bias")
+
+
 def _embedding(graph: Graph, node: Node) -> Iterator[Use]:
-    if parameter := _held(graph, node, "weight"):
+    if found := _held(graph, node, "weight"):
         # A look-up sums one term; backwards nothing flows to the indices.
-        yield Use(parameter, "embedding", node.name, 1, 0, _name(node, "indices"))
-
-
-_GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+        yield Use(found.parameter, "embedding", node.name, 1, 0, _name(node, "indices"))
 
 
 def _recurrent(graph: Graph, node: Node) -> Iterator[Use]:
-    packed = node.arguments.get("params")
-    source = _name(node, "input")
-    for ref in packed if isinstance(packed, tuple) else ():
-        if not isinstance(ref, Ref) or (parameter := parameter_of(graph, ref.name)) is None:
+    for weight in recurrent_weights(node):
+        found = held(graph, weight.name)
+        if found is None:
             continue
-        shape, gates = graph.parameters[parameter].shape, _GATES[node.op]
+        shape = graph.shape(weight.name)
         if len(shape) != 2:
-            yield Use(parameter, "bias", node.name)
-        elif shape[0] % gates == 0 and "weight_hr" not in parameter:
-            hidden = shape[0] // gates
-            blocks = (hidden,) * gates if gates > 1 else ()
-            yield Use(parameter, "recurrent", node.name, shape[1], hidden, source, blocks)
-        else:  # the projection of an LSTM with proj_size
-            yield Use(parameter, "recurrent", node.name, shape[1], shape[0], source)
+            yield Use(found.parameter, "bias", node.name)
+            continue
+        hidden = shape[0] // weight.gates
+        blocks = (hidden,) * weight.gates if weight.gates > 1 else ()
+        yield Use(found.parameter, "recurrent", node.name, shape[1], hidden, weight.source, blocks)
 
 
 def _norm(graph: Graph, node: Node) -> Iterator[Use]:
@@ -228,16 +241,23 @@ def _norm(graph: Graph, node: Node) -> Iterator[Use]:
     yield from _small(graph, node, "shift", "bias")
 
 
+def _prelu(graph: Graph, node: Node) -> Iterator[Use]:
+    yield from _small(graph, node, "slope", "weight")
+
+
 def _added(graph: Graph, node: Node) -> Iterator[Use]:
     """A vector added to a weight's output is its bias; anything else added is left alone."""
     for argument, other in (("other", "input"), ("input", "other")):
-        parameter = _held(graph, node, argument)
-        partner = graph.node(_name(node, other))
-        if parameter and partner and partner.op in _WEIGHTED:
-            yield Use(parameter, "bias", node.name)
+        found, partner = _held(graph, node, argument), graph.node(_name(node, other))
+        vector = found is not None and max(graph.shape(_name(node, argument)), default=1) == prod(
+            graph.shape(_name(node, argument))
+        )
+        if found and vector and partner is not None and partner.op in _WEIGHTED:
+            yield Use(found.parameter, "bias", node.name)
 
 
-_WEIGHTED = {"linear", "matmul", "mm", "bmm", "einsum", "conv1d", "conv2d", "conv3d"}
+_CONVOLUTIONS = tuple(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))
+_WEIGHTED = frozenset({"linear", "matmul", "mm", "bmm", "einsum", "bilinear", *_CONVOLUTIONS})
 _READERS: dict[str, Reader] = {
     "linear": _linear,
     "matmul": _product("input", "other"),
@@ -248,9 +268,9 @@ _READERS: dict[str, Reader] = {
     "einsum": _einsum,
     "bilinear": _bilinear,
     "embedding": _embedding,
+    "prelu": _prelu,
     "add": _added,
-    **dict.fromkeys((f"conv{n}d" for n in (1, 2, 3)), _conv),
-    **dict.fromkeys((f"conv_transpose{n}d" for n in (1, 2, 3)), _conv),
-    **dict.fromkeys(_GATES, _recurrent),
+    **dict.fromkeys(_CONVOLUTIONS, _conv),
+    **dict.fromkeys(RECURRENT, _recurrent),
     **dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"), _norm),
 }

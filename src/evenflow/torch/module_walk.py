@@ -15,11 +15,11 @@ from typing import Any
 from torch.utils import _pytree as pytree
 
 import torch
-from evenflow.graph.graph import Argument, Graph, Node, Ref
+from evenflow.graph.graph import Argument, Graph, Node, Parameter, Ref
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
 from evenflow.torch.preserve import preserved
-from evenflow.torch.program import export, read
+from evenflow.torch.program import dtype_of, export, read
 
 _GLUE = "code between modules"
 
@@ -42,18 +42,19 @@ def walk(model: torch.nn.Module, call: Call, parameters: ModelParameters, reason
         output = model(*call.args, **call.kwargs)
     joined = _Joined(parameters)
     for index, tensor in enumerate(call.tensors().values()):
-        joined.inputs[f"input_{index}"] = tuple(tensor.shape)
+        joined.inputs[f"input_{index}"] = tensor
         joined.names[id(tensor)] = f"input_{index}"
     for visit in visits:
         joined.add(visit)
     outputs = [t for t in pytree.tree_leaves(output) if isinstance(t, torch.Tensor)]
     names = tuple(joined.name(tensor) for tensor in outputs)
     return Graph(
-        joined.inputs,
-        parameters.describe_with_buffers(),
+        {name: tuple(tensor.shape) for name, tensor in joined.inputs.items()},
+        parameters.describe_with_buffers() | joined.constants,
         tuple(joined.nodes),
         names,
         trace=f"module walk: {reason}",
+        input_dtypes={name: dtype_of(tensor) for name, tensor in joined.inputs.items()},
     )
 
 
@@ -105,7 +106,8 @@ class _Joined:
     """The Graph as it grows."""
 
     parameters: ModelParameters
-    inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    inputs: dict[str, torch.Tensor] = field(default_factory=dict)
+    constants: dict[str, Parameter] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
     """id of a tensor → name of the value that it is."""
@@ -116,14 +118,14 @@ class _Joined:
             name = f"between_{len(self.nodes)}"
             behind = self.nodes[-1].name if self.nodes else next(iter(self.inputs), "")
             source: dict[str, Argument] = {"input": Ref(behind)} if behind else {}
-            dtype = str(tensor.dtype).removeprefix("torch.")
-            self.nodes.append(Node(name, _GLUE, source, tuple(tensor.shape), dtype))
+            shape = tuple(tensor.shape)
+            self.nodes.append(Node(name, _GLUE, source, shape, dtype_of(tensor)))
             self.names[id(tensor)] = name
         return self.names[id(tensor)]
 
     def add(self, visit: _Visit) -> None:
         """Export one module and splice its graph in."""
-        given = [t for t in pytree.tree_leaves((visit.call.args, dict(visit.call.kwargs)))]
+        given = pytree.tree_leaves((visit.call.args, dict(visit.call.kwargs)))
         sources = [self.name(t) for t in given if isinstance(t, torch.Tensor)]
         results = [t for t in pytree.tree_leaves(visit.output) if isinstance(t, torch.Tensor)]
         program, _ = export(visit.module, visit.call)
@@ -133,11 +135,12 @@ class _Joined:
         own = ModelParameters(visit.module)
         part = read(program, own)
         renamed = dict(zip(part.inputs, sources, strict=True))
-        renamed |= {
-            name: self.parameters.describe(f"{visit.path}.{name}").name
-            for name in part.parameters
-            if name in own.tensors
-        }
+        for name, parameter in part.parameters.items():
+            if name in own.tensors:
+                renamed[name] = self.parameters.describe(f"{visit.path}.{name}").name
+            else:
+                renamed[name] = f"{visit.name}_{name}"
+                self.constants[renamed[name]] = replace(parameter, name=renamed[name])
         for index, name in enumerate(part.outputs):
             renamed.setdefault(name, visit.name if index == 0 else f"{visit.name}_out{index}")
         for node in part.nodes:
@@ -148,7 +151,7 @@ class _Joined:
 
     def _opaque(self, visit: _Visit, sources: list[str], results: list[torch.Tensor]) -> None:
         shape = tuple(results[0].shape) if results else ()
-        dtype = str(results[0].dtype).removeprefix("torch.") if results else "none"
+        dtype = dtype_of(results[0]) if results else "none"
         arguments: dict[str, Argument] = {f"arg{i}": Ref(s) for i, s in enumerate(sources)}
         for name, _ in visit.module.named_parameters(recurse=False):
             arguments[name] = Ref(self.parameters.describe(f"{visit.path}.{name}").name)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.parameter import is_lazy
 
 import torch
 from evenflow.errors import InputError
@@ -34,13 +35,17 @@ class ModelParameters:
     """Parameters and buffers of a model by canonical name.
 
     A tensor registered under several names (tied weights) stands under the first of them; the
-    others are its aliases.
+    others are its aliases. So do tensors that are views of exactly the same memory.
+
+    Raises ``InputError`` for a lazy module that has not run yet, and for two tensors whose names
+    are the same without what wraps the model.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = unwrap(model)
         self._buffers = {id(b) for b in self.model.buffers()}
-        first: dict[int, str] = {}
+        first: dict[object, str] = {}
+        raw_names: dict[str, str] = {}
         self._first: dict[str, str] = {}  # every canonical name -> the name that it stands under
         self.tensors: dict[str, torch.Tensor] = {}
         members = [
@@ -49,7 +54,8 @@ class ModelParameters:
         ]
         for raw, tensor in members:
             name = canonical_name(raw)
-            self._first[name] = first.setdefault(id(tensor), name)
+            _require_usable(raw, tensor, raw_names.setdefault(name, raw))
+            self._first[name] = first.setdefault(_identity(tensor), name)
             self.tensors.setdefault(self._first[name], tensor)
 
     @cached_property
@@ -81,11 +87,38 @@ class ModelParameters:
     @contextmanager
     def restored_on_failure(self) -> Iterator[None]:
         """Put every parameter back as it was if anything inside fails."""
-        before = {name: self.tensors[name].detach().clone() for name in self.names}
+        before = {
+            name: self.tensors[name].detach().clone()
+            for name in self.names
+            if not self.tensors[name].is_meta
+        }
         try:
             yield
         except BaseException:
             with torch.no_grad():
                 for name, values in before.items():
-                    self.tensors[name].copy_(values)
+                    self.tensors[name].detach().copy_(values)
             raise
+
+
+def _identity(tensor: torch.Tensor) -> object:
+    """What two names of the same numbers have in common."""
+    plain = type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.layout == torch.strided
+    if not plain or tensor.is_meta or not tensor.numel():
+        return id(tensor)
+    return tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
+
+
+def _require_usable(raw: str, tensor: torch.Tensor, namesake: str) -> None:
+    if is_lazy(tensor):
+        raise InputError(
+            "the parameter has no shape yet",
+            where=raw,
+            remedy="run the model once on a batch, so that its lazy modules take shape",
+        )
+    if namesake != raw:
+        raise InputError(
+            f"{raw} and {namesake} are both called {canonical_name(raw)} without the wrappers",
+            remedy="rename a module: 'module', '_orig_mod', 'base_layer' and their like are "
+            "names that wrappers give",
+        )

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+from torch.nn.utils import parametrize
+
 import torch
-from evenflow.torch.apply import FILLABLE
+from evenflow.torch.apply import FILLABLE, as_array, repeats_memory
 from evenflow.torch.names import ModelParameters
 
 
 def kept_parameters(parameters: ModelParameters) -> dict[str, str]:
     """Name → reason for every parameter that is left as found."""
-    kept = {}
+    kept = dict(_parametrised(parameters))
     for name in parameters.names:
-        reason = _reason(parameters.tensor(name))
-        if reason:
+        if reason := _reason(parameters.tensor(name)):
             kept[name] = reason
-    return kept
+    return dict(_overlapping(parameters, kept)) | kept
 
 
 def _reason(tensor: torch.Tensor) -> str:
@@ -28,4 +33,38 @@ def _reason(tensor: torch.Tensor) -> str:
         return "Transformers marks it as already initialised"
     if not tensor.requires_grad:
         return "frozen (requires_grad is False)"
+    if repeats_memory(tensor):
+        return "several of its elements lie in one place of memory (it was expanded)"
     return ""
+
+
+def _parametrised(parameters: ModelParameters) -> Iterator[tuple[str, str]]:
+    """Tensors from which a parametrisation computes the weight; weight norm is understood."""
+    for path, module in parameters.model.named_modules():
+        if not parametrize.is_parametrized(module):
+            continue
+        lists = module.parametrizations
+        assert isinstance(lists, torch.nn.ModuleDict)
+        for weight, steps in lists.items():
+            assert isinstance(steps, parametrize.ParametrizationList)
+            by = " and ".join(type(step).__name__.lstrip("_") for step in steps)
+            if by == "WeightNorm":
+                continue
+            prefix = f"{path}." if path else ""
+            for own, _ in steps.named_parameters(recurse=False):
+                name = parameters.describe(f"{prefix}parametrizations.{weight}.{own}").name
+                yield name, f"{by} computes the weight that the layer uses from it"
+
+
+def _overlapping(parameters: ModelParameters, kept: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Parameters that lie in the memory of an earlier one, but are not the same tensor."""
+    by_storage: dict[int, list[str]] = {}
+    for name in parameters.names:
+        tensor = parameters.tensor(name)
+        if name not in kept and tensor.device.type == "cpu":
+            by_storage.setdefault(tensor.untyped_storage().data_ptr(), []).append(name)
+    for together in by_storage.values():
+        for first, second in combinations(together, 2):
+            a, b = (as_array(parameters.tensor(name).detach()) for name in (first, second))
+            if np.shares_memory(a, b):
+                yield second, f"it shares memory with {first}, which decides"

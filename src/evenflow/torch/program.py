@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import operator
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ import torch
 from evenflow.graph.graph import Argument, Graph, Node, Parameter, Ref
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
+from evenflow.torch.stale import stale_values
+from evenflow.torch.weights import measured
 
 _LIBRARIES = (str(Path(torch.__file__).parent), "<")
 
@@ -22,47 +27,100 @@ _LIBRARIES = (str(Path(torch.__file__).parent), "<")
 def export(module: torch.nn.Module, call: Call) -> tuple[ExportedProgram | None, str]:
     """The exported program, or None and the reason why there is none."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch's own making, about the user's model
+        with _quiet():
             return torch.export.export(module, call.args, dict(call.kwargs), strict=False), ""
     except Exception as error:  # export fails in as many ways as there are models
         lines = str(error).strip().splitlines()
         return None, f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch says about the user's model while it traces; failures are told by us."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
 def read(program: ExportedProgram, parameters: ModelParameters) -> Graph:
     """Turn the exported program's nodes into ours."""
-    held: dict[str, str] = {}  # name in the program -> name in the Graph
-    inputs: dict[str, tuple[int, ...]] = {}
+    held, used = _held(program, parameters)
+    inputs = {
+        node.name: node.meta["val"]
+        for node in program.graph.nodes
+        if node.op == "placeholder"
+        and held.get(node.name, node.name) not in used
+        and isinstance(node.meta.get("val"), torch.Tensor)
+    }
+    stale = stale_values(program.graph)
+    nodes: list[Node] = []
+    for node in program.graph.nodes:
+        if node.op != "call_function" or node.meta.get("val") is None:  # an assertion, say
+            continue
+        nodes.append(_node(node, held))
+        for value in stale.get(node, ()):
+            nodes.append(_overwritten(value, node, held))
+            held[value.name] = nodes[-1].name
+    (output,) = (node for node in program.graph.nodes if node.op == "output")
+    return Graph(
+        {name: tuple(tensor.shape) for name, tensor in inputs.items()},
+        {**parameters.describe_with_buffers(), **used},
+        tuple(nodes),
+        tuple(held.get(node.name, node.name) for node in output.all_input_nodes),
+        input_dtypes={name: dtype_of(tensor) for name, tensor in inputs.items()},
+    )
+
+
+def _held(
+    program: ExportedProgram, parameters: ModelParameters
+) -> tuple[dict[str, str], dict[str, Parameter]]:
+    """Names in the program of parameters, buffers and constants → names in the Graph; and these."""
+    held: dict[str, str] = {}
     used: dict[str, Parameter] = {}
     for spec in program.graph_signature.input_specs:
-        name = str(getattr(spec.arg, "name", ""))
-        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER) and spec.target is not None:
+        if spec.target is None:
+            continue
+        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
             parameter = parameters.describe(spec.target)
-            held[name] = parameter.name
-            used[parameter.name] = parameter
-        elif spec.kind == InputKind.CONSTANT_TENSOR and spec.target is not None:
-            tensor = program.constants[spec.target]
-            assert isinstance(tensor, torch.Tensor)
-            held[name] = spec.target
-            used[spec.target] = Parameter(
-                spec.target, tuple(tensor.shape), _dtype(tensor), trainable=False, buffer=True
-            )
+        elif spec.kind == InputKind.CONSTANT_TENSOR:
+            parameter = _constant(spec.target, program.constants[spec.target])
         else:
-            held[name] = name
-    for node in program.graph.nodes:
-        value = node.meta.get("val")
-        if node.op == "placeholder" and held.get(node.name, node.name) not in used:
-            inputs[node.name] = tuple(value.shape) if isinstance(value, torch.Tensor) else ()
-    nodes = tuple(_node(node, held) for node in program.graph.nodes if node.op == "call_function")
-    (output,) = (node for node in program.graph.nodes if node.op == "output")
-    outputs = tuple(held.get(n.name, n.name) for n in output.all_input_nodes)
-    return Graph(inputs, {**parameters.describe_with_buffers(), **used}, nodes, outputs)
+            continue
+        held[str(spec.arg.name)] = parameter.name
+        used[parameter.name] = parameter
+    return held, used
+
+
+def _constant(name: str, value: Any) -> Parameter:
+    """A tensor that the user's code made of numbers; the Graph itself says what they are."""
+    moments = measured(value) if value.is_floating_point() and not value.is_meta else None
+    return Parameter(
+        name, tuple(value.shape), dtype_of(value), trainable=False, buffer=True, moments=moments
+    )
+
+
+def _overwritten(value: torch.fx.Node, write: torch.fx.Node, held: Mapping[str, str]) -> Node:
+    """What became of ``value`` when ``write`` changed a part of its memory; it has no rule."""
+    tensor = value.meta["val"]
+    return Node(
+        f"{value.name}_after_{write.name}",
+        "write through a view",
+        {"input": Ref(held.get(value.name, value.name)), "written": Ref(write.name)},
+        tuple(tensor.shape),
+        dtype_of(tensor),
+        layer=_layer(write),
+        source=_source(write.meta.get("stack_trace")),
+    )
 
 
 def _node(node: torch.fx.Node, held: dict[str, str]) -> Node:
     value = node.meta.get("val")
-    tensors = [v for v in (value if isinstance(value, (tuple, list)) else [value])]
+    tensors = list(value) if isinstance(value, (tuple, list)) else [value]
     shapes = tuple(tuple(v.shape) if isinstance(v, torch.Tensor) else () for v in tensors)
     first = next((v for v in tensors if isinstance(v, torch.Tensor)), None)
     return Node(
@@ -70,7 +128,7 @@ def _node(node: torch.fx.Node, held: dict[str, str]) -> Node:
         op=_operation(node.target),
         arguments=_arguments(node, held),
         shape=shapes[0] if shapes else (),
-        dtype=_dtype(first) if first is not None else "none",
+        dtype=dtype_of(first) if first is not None else "none",
         layer=_layer(node),
         source=_source(node.meta.get("stack_trace")),
         shapes=shapes if len(shapes) > 1 else (),
@@ -78,7 +136,7 @@ def _node(node: torch.fx.Node, held: dict[str, str]) -> Node:
 
 
 def _operation(target: Any) -> str:
-    """The Graph's word for an operation: "aten.relu_.default" and "aten.relu.default" are "relu"."""
+    """The Graph's word for an operation: "relu" for aten.relu_.default and aten.relu.default."""
     if isinstance(target, torch._ops.OpOverload):
         space, _, name = target._schema.name.partition("::")
         name = name if name.startswith("__") else name.rstrip("_") or name
@@ -89,6 +147,8 @@ def _operation(target: Any) -> str:
 def _arguments(node: torch.fx.Node, held: dict[str, str]) -> dict[str, Argument]:
     """The operation's arguments by name, defaults filled in from its schema."""
     schema = getattr(node.target, "_schema", None)
+    if node.target is operator.getitem:
+        return dict(zip(("input", "index"), (_argument(a, held) for a in node.args), strict=True))
     if schema is None:
         given = {f"arg{i}": _argument(a, held) for i, a in enumerate(node.args)}
         return given | {k: _argument(v, held) for k, v in node.kwargs.items()}
@@ -116,7 +176,7 @@ def _argument(value: Any, held: dict[str, str]) -> Argument:
 
 def _layer(node: torch.fx.Node) -> str:
     stack: Mapping[str, tuple[str, Any]] = node.meta.get("nn_module_stack") or {}
-    path = next(reversed(stack.values()))[0] if stack else ""
+    path = list(stack.values())[-1][0] if stack else ""
     return re.sub(r"@\d+", "", path)
 
 
@@ -127,5 +187,6 @@ def _source(stack: str | None) -> str:
     return f"{Path(own[-1][0]).name}:{own[-1][1]}" if own else ""
 
 
-def _dtype(tensor: torch.Tensor) -> str:
+def dtype_of(tensor: torch.Tensor) -> str:
+    """The Graph's word for a tensor's type: "float32", "int64" …"""
     return str(tensor.dtype).removeprefix("torch.")

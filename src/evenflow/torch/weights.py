@@ -10,34 +10,43 @@ from evenflow.torch.names import ModelParameters
 
 
 def parameter_moments(graph: Graph, parameters: ModelParameters) -> dict[str, Moments]:
-    """Moments of every parameter, buffer and constant of the graph as it is now."""
+    """Moments of every floating-point parameter and buffer of the graph as it is now.
+
+    What has no values (the meta device) or none of its own (constants of the user's code) is left
+    out: the calculus then names it as an obstacle, or knows it from the Graph.
+    """
     found = {}
     for name in graph.parameters:
         tensor = parameters.tensors.get(name)
-        if tensor is None or tensor.is_meta or not tensor.is_floating_point():
-            found[name] = Moments.parameter(0.0, 1.0)
-        elif tensor.numel():
-            values = tensor.detach()
-            mean = values.mean(dtype=torch.float64)
-            second = values.norm(dtype=torch.float64) ** 2 / values.numel()
-            found[name] = Moments.parameter(float(mean), float(second))
-        else:
-            found[name] = Moments.constant(0.0)
+        if tensor is not None and tensor.is_floating_point() and not tensor.is_meta:
+            found[name] = measured(tensor)
     return found
+
+
+def measured(tensor: torch.Tensor) -> Moments:
+    """Moments of a floating-point parameter: the same for all examples and positions."""
+    if not tensor.numel():
+        return Moments.constant(0.0)
+    values = tensor.detach()
+    mean = values.mean(dtype=torch.float64)
+    second = values.norm(dtype=torch.float64) ** 2 / values.numel()
+    return Moments.parameter(float(mean), float(second))
 
 
 def input_moments(graph: Graph, call: Call) -> dict[str, Moments]:
     """Moments of every floating-point input; standard normal ones for meta tensors."""
     found = {}
-    for name, tensor in zip(graph.inputs, call.tensors().values(), strict=False):
-        if tensor.is_meta or not tensor.is_floating_point() or not tensor.numel():
+    for name, tensor in zip(graph.inputs, call.tensors().values(), strict=True):
+        if not tensor.is_floating_point():
+            continue
+        if tensor.is_meta or not tensor.numel():
             found[name] = Moments.independent()
         else:
-            found[name] = _measured(tensor.detach().double())
+            found[name] = _measured_input(tensor.detach().double())
     return found
 
 
-def _measured(x: torch.Tensor) -> Moments:
+def _measured_input(x: torch.Tensor) -> Moments:
     """Examples along axis 0; units along axis 1 of images, the last axis of all else."""
     mean, second = float(x.mean()), float(x.square().mean())
     examples = _shared(x, (0,)) if x.dim() > 1 and x.shape[0] > 1 else mean**2

@@ -1,8 +1,8 @@
 """Linear operations: matrix products, convolutions, look-up.
 
-With independent zero-mean weights of second moment v, an output element sums n terms:
-q' = n v q + b forwards and n' v q_δ backwards, n and n' the mean numbers of terms that are
-really summed. For a convolution both come from counting taps that land inside the tensor.
+A sum of n products of independent x and w has second moment n q_x q_w + n(n − 1) (m_x m_w)²: the
+first term alone where weights have mean zero. n is the mean number of terms that are really
+summed. Backwards q_x' = n' q_w q_δ, n' the number of terms in the gradient of one input element.
 """
 
 from __future__ import annotations
@@ -14,96 +14,94 @@ from evenflow.graph.rules.registry import Cotangents, Step, register
 from evenflow.graph.taps import landing_taps
 
 
-def _bias(step: Step, argument: str = "bias") -> float:
-    return step.of(argument).second if step.has(argument) else 0.0
+def _summed(x: Moments, w: Moments, terms: float) -> Moments:
+    """Moments of a sum of ``terms`` products x·w."""
+    cross = max(terms * (terms - 1), 0.0) * (x.mean * w.mean) ** 2
+    return Moments(
+        terms * x.mean * w.mean,
+        terms * x.second * w.second + cross,
+        terms * x.shared_examples * w.shared_examples + cross,
+        terms * x.shared_positions * w.shared_positions + cross,
+    )
+
+
+def _with_bias(step: Step, x: Moments) -> Moments:
+    return x.plus(step.of("bias")) if step.has("bias") else x
 
 
 def _weighted(
-    step: Step, cotangent: float, weight: str, terms_forward: float, terms_backward: float
+    step: Step, cotangent: float, terms_forward: float, terms_backward: float
 ) -> Cotangents:
     """Gradients of the input, and of the weight: the sum of x·δ over every use of an element."""
-    v = step.of(weight).second
-    uses = prod(step.node.shape) * terms_forward / max(prod(step.shape(weight)), 1)
-    return {
-        step.name("input"): terms_backward * v * cotangent,
-        step.name(weight): uses * cotangent * step.of("input").second,
-    } | _bias_gradient(step, cotangent, weight)
+    uses = step.copies("weight") * terms_forward
+    return step.total(
+        ("input", terms_backward * step.of("weight").second * cotangent),
+        ("weight", uses * step.of("input").second * cotangent),
+        *_to_bias(step, cotangent),
+    )
 
 
-def _bias_gradient(step: Step, cotangent: float, weight: str) -> Cotangents:
-    if not step.has("bias"):
-        return {}
-    uses = prod(step.node.shape) / max(prod(step.shape("bias")), 1)
-    return {step.name("bias"): uses * cotangent}
+def _to_bias(step: Step, cotangent: float) -> list[tuple[str, float]]:
+    return [("bias", step.copies("bias") * cotangent)] if step.has("bias") else []
 
 
 def _linear(step: Step) -> Moments:
     fan_in = step.shape("weight")[-1]
-    return step.of("input").linear(fan_in * step.of("weight").second, _bias(step))
+    return _with_bias(step, _summed(step.of("input"), step.of("weight"), fan_in))
 
 
 def _linear_back(step: Step, cotangent: float) -> Cotangents:
-    fan_out, fan_in = step.shape("weight")
-    return _weighted(step, cotangent, "weight", fan_in, fan_out)
+    *out, fan_in = step.shape("weight")
+    return _weighted(step, cotangent, fan_in, prod(out))
 
 
 register("linear", forward=_linear, backward=_linear_back)
 
 
-def _product(step: Step, left: str, right: str) -> tuple[int, int, int]:
-    """Terms summed into one element of the output, of the left and of the right gradient."""
+def _product(step: Step, left: str, right: str) -> Moments:
+    return _summed(step.of(left), step.of(right), step.shape(left)[-1])
+
+
+def _product_back(step: Step, cotangent: float, left: str, right: str) -> Cotangents:
     a, b = step.shape(left), step.shape(right)
-    return a[-1], (b[-1] if len(b) > 1 else 1), (a[-2] if len(a) > 1 else 1)
-
-
-def _matmul(step: Step, left: str = "input", right: str = "other") -> Moments:
-    terms, _, _ = _product(step, left, right)
-    x, y = step.of(left), step.of(right)
-    # A sum of n products with means: n of the pairs are a term with itself, n² − n are not.
-    mean = terms * x.mean * y.mean
-    cross = terms * (terms - 1) * (x.mean * y.mean) ** 2
-    return Moments(
-        mean,
-        terms * x.second * y.second + cross,
-        terms * x.shared_examples * y.shared_examples + cross,
-        terms * x.shared_positions * y.shared_positions + cross,
+    rows, columns = a[-2] if len(a) > 1 else 1, b[-1] if len(b) > 1 else 1
+    products = prod(step.node.shape) / max(rows * columns, 1)
+    return step.total(
+        (left, products / prod(a[:-2]) * columns * step.of(right).second * cotangent),
+        (right, products / prod(b[:-2]) * rows * step.of(left).second * cotangent),
     )
 
 
-def _matmul_back(
-    step: Step, cotangent: float, left: str = "input", right: str = "other"
-) -> Cotangents:
-    _, to_left, to_right = _product(step, left, right)
-    shared = max(prod(step.node.shape[:-2]), 1)
-    spread = {side: max(prod(step.shape(side)[:-2]), 1) for side in (left, right)}
-    return {
-        step.name(left): to_left * step.of(right).second * cotangent * shared / spread[left],
-        step.name(right): to_right * step.of(left).second * cotangent * shared / spread[right],
-    }
+def _matrix_product(operation: str, left: str, right: str) -> None:
+    register(
+        operation,
+        forward=lambda step: _product(step, left, right),
+        backward=lambda step, cotangent: _product_back(step, cotangent, left, right),
+    )
 
 
-def _addmm(step: Step) -> Moments:
-    return _matmul(step, "mat1", "mat2").plus(step.of("input"))
+_matrix_product("matmul", "input", "other")
+_matrix_product("mm", "input", "mat2")
+_matrix_product("bmm", "input", "mat2")
 
 
-def _addmm_back(step: Step, cotangent: float) -> Cotangents:
-    uses = prod(step.node.shape) / max(prod(step.shape("input")), 1)
-    return dict(_matmul_back(step, cotangent, "mat1", "mat2")) | {
-        step.name("input"): uses * cotangent
-    }
+def _sum_with_product(operation: str, left: str, right: str) -> None:
+    """beta·input + alpha·left@right."""
+
+    def forward(step: Step) -> Moments:
+        product = _product(step, left, right).scaled(step.number("alpha", 1.0))
+        return product.plus(step.of("input").scaled(step.number("beta", 1.0)))
+
+    def backward(step: Step, cotangent: float) -> Cotangents:
+        back = _product_back(step, step.number("alpha", 1.0) ** 2 * cotangent, left, right)
+        added = step.number("beta", 1.0) ** 2 * step.copies("input") * cotangent
+        return {**back, step.name("input"): added}
+
+    register(operation, forward=forward, backward=backward)
 
 
-def _mm(step: Step) -> Moments:
-    return _matmul(step, "input", "mat2")
-
-
-def _mm_back(step: Step, cotangent: float) -> Cotangents:
-    return _matmul_back(step, cotangent, "input", "mat2")
-
-
-register("matmul", forward=_matmul, backward=_matmul_back)
-register("mm", "bmm", forward=_mm, backward=_mm_back)
-register("addmm", forward=_addmm, backward=_addmm_back)
+_sum_with_product("addmm", "mat1", "mat2")
+_sum_with_product("baddbmm", "batch1", "batch2")
 
 
 def _conv_terms(step: Step, transposed: bool) -> tuple[float, float]:
@@ -114,7 +112,7 @@ def _conv_terms(step: Step, transposed: bool) -> tuple[float, float]:
     stride, dilation = step.numbers("stride", axes), step.numbers("dilation", axes)
     padding = _padding(step, weight[2:], dilation)
     landed = prod(
-        landing_taps(b, a, k, s, p, d) if transposed else landing_taps(a, b, k, s, p, d)
+        sum(landing_taps(b, a, k, s, p, d) if transposed else landing_taps(a, b, k, s, p, d))
         for a, b, k, s, p, d in zip(
             sizes_in, sizes_out, weight[2:], stride, padding, dilation, strict=True
         )
@@ -137,10 +135,10 @@ def _padding(step: Step, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> 
 def _conv(transposed: bool) -> None:
     def forward(step: Step) -> Moments:
         terms, _ = _conv_terms(step, transposed)
-        return step.of("input").linear(terms * step.of("weight").second, _bias(step))
+        return _with_bias(step, _summed(step.of("input"), step.of("weight"), terms))
 
     def backward(step: Step, cotangent: float) -> Cotangents:
-        return _weighted(step, cotangent, "weight", *_conv_terms(step, transposed))
+        return _weighted(step, cotangent, *_conv_terms(step, transposed))
 
     name = "conv_transpose" if transposed else "conv"
     register(*(f"{name}{axes}d" for axes in (1, 2, 3)), forward=forward, backward=backward)
@@ -157,8 +155,7 @@ def _embedding(step: Step) -> Moments:
 
 
 def _embedding_back(step: Step, cotangent: float) -> Cotangents:
-    uses = prod(step.node.shape) / max(prod(step.shape("weight")), 1)
-    return {step.name("weight"): uses * cotangent}
+    return {step.name("weight"): step.copies("weight") * cotangent}
 
 
 register("embedding", forward=_embedding, backward=_embedding_back)
@@ -166,19 +163,19 @@ register("embedding", forward=_embedding, backward=_embedding_back)
 
 def _bilinear(step: Step) -> Moments:
     _, first, second = step.shape("weight")
-    x = step.of("input1")
-    y = x if step.name("input1") == step.name("input2") else step.of("input2")
-    return x.times(y).linear(first * second * step.of("weight").second, _bias(step))
+    pairs = step.of("input1").times(step.of("input2"))
+    return _with_bias(step, _summed(pairs, step.of("weight"), first * second))
 
 
 def _bilinear_back(step: Step, cotangent: float) -> Cotangents:
     out, first, second = step.shape("weight")
-    v = step.of("weight").second
-    to_first = out * second * v * step.of("input2").second * cotangent
-    to_second = out * first * v * step.of("input1").second * cotangent
-    if step.name("input1") == step.name("input2"):
-        return {step.name("input1"): to_first + to_second}
-    return {step.name("input1"): to_first, step.name("input2"): to_second}
+    x, y, w = step.of("input1").second, step.of("input2").second, step.of("weight").second
+    return step.total(
+        ("input1", out * second * w * y * cotangent),
+        ("input2", out * first * w * x * cotangent),
+        ("weight", step.copies("weight") * first * second * x * y * cotangent),
+        *_to_bias(step, cotangent),
+    )
 
 
 register("bilinear", forward=_bilinear, backward=_bilinear_back)

@@ -1,132 +1,130 @@
-"""Normalisation: divide by the moments over the normalised axes, then scale and shift.
+"""Normalisation: take off a mean, divide by a standard deviation, then scale and shift.
 
-Batch norm divides by each channel's variance over examples and positions, q − s_B; layer, group
-and instance norm by the variance over the units of one example; RMS norm by q. Backwards the
-gradient passes times γ²/σ², less the two directions (mean and scale) that normalising projects
-out of n elements: q_δ γ² (1 − 2/n) / σ² (1 − 1/n for RMS norm, which keeps the mean).
+The statistics are taken over k groups (examples for batch norm, units for the others) of p
+positions each. A mean over them takes off what all have in common, ``low`` (s_B for batch norm, m²
+for the others), the k-th part of what positions share beyond that, and the (k·p)-th of the rest:
+
+    σ² = (s_T − low)(1 − 1/k) + (q − s_T)(1 − 1/(k p))
+
+RMS norm takes off nothing and divides by q. Backwards a gradient passes times γ²/σ², less the
+directions that normalising takes out of its k·p elements: two (mean and scale), one for RMS norm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 
+from evenflow.errors import NoRuleError
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.registry import Cotangents, Step, register
 
-
-def _scale(step: Step) -> float:
-    """E[γ²], 1 without a learnt scale."""
-    return step.of("weight").second if step.has("weight") else 1.0
+_SMALLEST = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""What torch adds to the variance of an RMS norm whose eps is None."""
 
 
-def _shift(step: Step) -> Moments:
-    return step.of("bias") if step.has("bias") else Moments.constant(0.0)
+@dataclass(frozen=True)
+class _Statistic:
+    """What is taken off the input, and what it is divided by."""
+
+    centred: Moments
+    """Moments after the mean was taken off."""
+    variance: float
+    lost: float
+    """Share of a gradient's directions that normalising takes out."""
 
 
-def _normalised(step: Step, centre: float, variance: float) -> Moments:
-    """Second moments less ``centre``, over ``variance``; then γ and β."""
+def _statistic(x: Moments, low: float, groups: int, positions: int) -> _Statistic:
+    def centred(moment: float) -> float:
+        shared, private = min(moment, x.shared_positions), max(moment - x.shared_positions, 0.0)
+        return max(shared - low, 0.0) * (1 - 1 / groups) + private * (1 - 1 / (groups * positions))
+
+    second = centred(x.second)
+    examples, common = centred(x.shared_examples), centred(x.shared_positions)
+    lost = min(2 / (groups * positions), 1.0)
+    return _Statistic(Moments(0.0, second, examples, common), second, lost)
+
+
+def _layer(step: Step) -> _Statistic:
+    shape = step.node.arguments.get("normalized_shape")
+    sizes = [s for s in shape if isinstance(s, int)] if isinstance(shape, tuple) else [1]
+    units = sizes[0] if len(sizes) >= 3 else sizes[-1]  # images hold their channels first
     x = step.of("input")
-    factor = _scale(step) / (variance + step.number("eps", 0.0))
-    shift = _shift(step)
-    return Moments(
-        shift.mean,
-        factor * max(x.second - centre, 0.0) + shift.second,
-        factor * max(x.shared_examples - centre, 0.0) + shift.second,
-        factor * max(x.shared_positions - centre, 0.0) + shift.second,
+    return _statistic(x, x.mean**2, units, prod(sizes) // units)
+
+
+def _group(step: Step) -> _Statistic:
+    _, channels, *places = step.shape("input")
+    x = step.of("input")
+    units = channels // int(step.number("num_groups"))
+    return _statistic(x, x.mean**2, units, prod(places))
+
+
+def _instance(step: Step) -> _Statistic:
+    if not step.number("use_input_stats"):
+        return _running(step)
+    x = step.of("input")
+    return _statistic(x, x.mean**2, 1, prod(step.shape("input")[2:]))
+
+
+def _batch(step: Step) -> _Statistic:
+    if step.has("running_var") and not step.number("training"):
+        return _running(step)
+    examples, _, *places = step.shape("input")
+    x = step.of("input")
+    return _statistic(x, x.shared_examples, examples, prod(places))
+
+
+def _running(step: Step) -> _Statistic:
+    """Statistics of earlier batches: their means are what this batch's channels share, too."""
+    x, low = step.of("input"), step.of("running_mean").second
+    centred = Moments(
+        0.0 if low else x.mean,
+        max(x.second - low, 0.0),
+        max(x.shared_examples - low, 0.0),
+        max(x.shared_positions - low, 0.0),
     )
+    return _Statistic(centred, step.of("running_var").mean, 0.0)
 
 
-def _back(step: Step, cotangent: float, variance: float, lost: float) -> Cotangents:
-    eps = step.number("eps", 0.0)
-    gathered = {
-        step.name("input"): _scale(step) * (1 - lost) * cotangent / max(variance + eps, 1e-300)
-    }
-    for argument in ("weight", "bias"):
-        if step.has(argument):
-            uses = prod(step.node.shape) / max(prod(step.shape(argument)), 1)
-            gathered[step.name(argument)] = uses * cotangent
-    return gathered
+def _mean_square(step: Step) -> _Statistic:
+    x, shape = step.of("input"), step.node.arguments.get("normalized_shape")
+    elements = prod(s for s in shape if isinstance(s, int)) if isinstance(shape, tuple) else 1
+    return _Statistic(x, x.second, 1 / elements)
 
 
-def _batch_variance(step: Step) -> tuple[float, float, float]:
-    """Centre, variance and share of directions lost."""
-    x, shape = step.of("input"), step.shape("input")
-    if step.number("training") or not step.has("running_var"):
-        n = prod(shape) / shape[1]
-        return x.shared_examples, x.second - x.shared_examples, 2 / n
-    return 0.0, step.of("running_var").mean, 0.0
-
-
-def _batch_norm(step: Step) -> Moments:
-    centre, variance, _ = _batch_variance(step)
-    return _normalised(step, centre, variance)
-
-
-def _batch_norm_back(step: Step, cotangent: float) -> Cotangents:
-    _, variance, lost = _batch_variance(step)
-    return _back(step, cotangent, variance, lost)
-
-
-register("batch_norm", forward=_batch_norm, backward=_batch_norm_back)
-
-
-def _per_example(elements: Callable[[Step], int]) -> None:
-    """Layer, group and instance norm differ in how many elements one statistic is taken over."""
-
-    def variance(step: Step) -> tuple[float, float]:
-        x, n = step.of("input"), elements(step)
-        centre = x.mean**2 + x.variance / n  # the mean over n units of one example, squared
-        return centre, x.second - centre
-
+def _normalisation(operation: str, statistic: Callable[[Step], _Statistic]) -> None:
     def forward(step: Step) -> Moments:
-        # What is taken off is the example's own mean, so m², the part common to all, goes whole.
-        _, var = variance(step)
-        moments = _normalised(step, step.of("input").mean ** 2, var)
-        full = _scale(step) * var / (var + step.number("eps", 0.0)) + _shift(step).second
-        return Moments(
-            moments.mean,
-            full,
-            min(moments.shared_examples, full),
-            min(moments.shared_positions, full),
-        )
+        found = statistic(step)
+        divided = found.centred.scaled(_divisor(step, found) ** -0.5)
+        scale = step.of("weight") if step.has("weight") else Moments.constant(1.0)
+        shift = step.of("bias") if step.has("bias") else Moments.constant(0.0)
+        return divided.times(scale).plus(shift)
 
     def backward(step: Step, cotangent: float) -> Cotangents:
-        return _back(step, cotangent, variance(step)[1], min(2 / elements(step), 1.0))
+        found = statistic(step)
+        divisor = _divisor(step, found)
+        scale = step.of("weight").second if step.has("weight") else 1.0
+        normalised = found.centred.second / divisor
+        parameters = (("weight", normalised), ("bias", 1.0))
+        return step.total(
+            ("input", scale * (1 - found.lost) * cotangent / divisor),
+            *((a, step.copies(a) * each * cotangent) for a, each in parameters if step.has(a)),
+        )
 
-    names = _PER_EXAMPLE[elements]
-    register(*names, forward=forward, backward=backward)
-
-
-def _layer_elements(step: Step) -> int:
-    shape = step.node.arguments.get("normalized_shape")
-    return prod(s for s in shape if isinstance(s, int)) if isinstance(shape, tuple) else 1
-
-
-def _group_elements(step: Step) -> int:
-    shape = step.shape("input")
-    return prod(shape[1:]) // int(step.number("num_groups", 1))
+    register(operation, forward=forward, backward=backward)
 
 
-def _instance_elements(step: Step) -> int:
-    return prod(step.shape("input")[2:])
+def _divisor(step: Step, found: _Statistic) -> float:
+    divisor = found.variance + step.number("eps", _SMALLEST.get(step.node.dtype, 0.0))
+    if divisor <= 0:
+        raise NoRuleError(f"{step.node.op!r} divides by a variance of zero")
+    return divisor
 
 
-_PER_EXAMPLE = {
-    _layer_elements: ("layer_norm",),
-    _group_elements: ("group_norm",),
-    _instance_elements: ("instance_norm",),
-}
-for _elements in _PER_EXAMPLE:
-    _per_example(_elements)
-
-
-def _rms_norm(step: Step) -> Moments:
-    return _normalised(step, 0.0, step.of("input").second)
-
-
-def _rms_norm_back(step: Step, cotangent: float) -> Cotangents:
-    return _back(step, cotangent, step.of("input").second, 1 / _layer_elements(step))
-
-
-register("rms_norm", forward=_rms_norm, backward=_rms_norm_back)
+_normalisation("batch_norm", _batch)
+_normalisation("layer_norm", _layer)
+_normalisation("group_norm", _group)
+_normalisation("instance_norm", _instance)
+_normalisation("rms_norm", _mean_square)

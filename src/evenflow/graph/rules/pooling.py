@@ -7,7 +7,7 @@ is taken inside, max φ(z) = φ(max z), because φ(z) itself is no longer Gaussi
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, reduce
 from math import prod
 
 import numpy as np
@@ -17,36 +17,73 @@ from scipy.stats import norm
 
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.registry import Cotangents, Step, register
+from evenflow.graph.taps import landing_taps
 from evenflow.theory.activations import Activation, find
 
 Array = npt.NDArray[np.float64]
 
 
-def _mean_of(x: Moments, n: int, shared: float) -> Moments:
-    second = shared + max(x.second - shared, 0.0) / n
-    examples = min(x.shared_examples, second)
-    return Moments(x.mean, second, examples, max(min(x.shared_positions, second), examples))
+def _averaged(x: Moments, shared: float, n: float, squared: float, divided: float) -> Moments:
+    """Moments of (sum of k elements that have ``shared`` in common)/d, averaged over windows.
+
+    ``n``, ``squared`` and ``divided`` are the means of k/d, (k/d)² and k/d².
+    """
+
+    def at(moment: float) -> float:
+        return squared * min(moment, shared) + divided * max(moment - shared, 0.0)
+
+    return Moments(n * x.mean, at(x.second), at(x.shared_examples), at(x.shared_positions))
 
 
-def _window(step: Step) -> tuple[int, int]:
-    """Elements in a pooling window, and the number of pooled axes."""
-    axes = int("".join(c for c in step.node.op if c.isdigit()) or 2)
+def _pooled_axes(step: Step) -> int:
+    return int("".join(c for c in step.node.op if c.isdigit()))
+
+
+def _counts(step: Step, *, padded: bool = False) -> Array:
+    """For each window of one channel, the number of elements in it, those of padding too or not."""
+    axes = _pooled_axes(step)
+    lengths = step.shape("input")[-axes:], step.node.shape[-axes:]
     if step.node.op.startswith("adaptive"):
-        given, pooled = step.shape("input")[-axes:], step.node.shape[-axes:]
-        return max(prod(given) // max(prod(pooled), 1), 1), axes
-    return prod(step.numbers("kernel_size", axes)), axes
+        each = [_adaptive(a, b) for a, b in zip(*lengths, strict=True)]
+        return np.asarray(reduce(np.multiply.outer, each)).ravel()
+    kernel = step.numbers("kernel_size", axes)
+    stride = step.numbers("stride", axes) if step.node.arguments.get("stride") else kernel
+    padding, dilation = step.numbers("padding", axes, 0), step.numbers("dilation", axes)
+    each = [
+        np.array(
+            landing_taps(a + 2 * p, b, k, s, 0, d) if padded else landing_taps(a, b, k, s, p, d)
+        )
+        for a, b, k, s, p, d in zip(*lengths, kernel, stride, padding, dilation, strict=True)
+    ]
+    return np.asarray(reduce(np.multiply.outer, each)).ravel()
+
+
+def _adaptive(length_in: int, length_out: int) -> Array:
+    edges = np.arange(length_out)
+    ends = -(-(edges + 1) * length_in // length_out)
+    return np.asarray(ends - edges * length_in // length_out)
+
+
+def _averages(step: Step) -> tuple[float, float, float]:
+    """Means over windows of k/d, (k/d)² and k/d²: k elements are summed, d is divided by."""
+    count = _counts(step)
+    divisor = _counts(step, padded=bool(step.number("count_include_pad")))
+    if step.node.arguments.get("divisor_override"):
+        divisor = np.full_like(count, step.number("divisor_override"))
+    share = count / divisor
+    return float(share.mean()), float((share**2).mean()), float((share / divisor).mean())
 
 
 def _average(step: Step) -> Moments:
-    x, (n, _) = step.of("input"), _window(step)
-    return _mean_of(x, n, x.shared_positions)
+    x = step.of("input")
+    return _averaged(x, x.shared_positions, *_averages(step))
 
 
 def _average_back(step: Step, cotangent: float) -> Cotangents:
-    # Each input is in (outputs · n / inputs) windows and gets 1/n of each one's gradient.
-    n, axes = _window(step)
-    windows = prod(step.node.shape[-axes:]) * n / prod(step.shape("input")[-axes:])
-    return {step.name("input"): cotangent * windows / n**2}
+    # An element of a window gets 1/d of its gradient: k·(1/d)² each window.
+    _, _, divided = _averages(step)
+    windows = prod(step.node.shape) / max(prod(step.shape("input")), 1)
+    return {step.name("input"): cotangent * divided * windows}
 
 
 register(
@@ -76,7 +113,7 @@ def _reduced(step: Step) -> int:
 def _mean(step: Step) -> Moments:
     x = step.of("input")
     shared = x.mean**2 if _over_units(step) else x.shared_positions
-    return _mean_of(x, _reduced(step), shared)
+    return _averaged(x, shared, 1.0, 1.0, 1 / _reduced(step))
 
 
 register(
@@ -92,7 +129,7 @@ register(
 
 
 @lru_cache(maxsize=64)
-def _largest(n: int) -> tuple[Array, Array, Array, Array]:
+def _largest(n: float) -> tuple[Array, Array, Array, Array]:
     """Nodes and weights: a standard normal, and the largest of ``n`` of them."""
     shared, shared_weights = hermegauss(31)
     private = np.linspace(-9.0, 9.0, 721)
@@ -112,7 +149,7 @@ def _source(step: Step, argument: str = "input") -> tuple[Activation, Moments]:
     return find("linear"), step.of(argument)
 
 
-def _values(z: Moments, shared: float, n: int) -> tuple[Array, Array, Array]:
+def _values(z: Moments, shared: float, n: float) -> tuple[Array, Array, Array]:
     """Pre-activations of the largest on a grid (shared × private), and the two sets of weights."""
     h, h_weights, t, t_weights = _largest(n)
     common = np.sqrt(max(shared - z.mean**2, 0.0))
@@ -121,7 +158,7 @@ def _values(z: Moments, shared: float, n: int) -> tuple[Array, Array, Array]:
 
 
 def _maximum(step: Step) -> Moments:
-    n, _ = _window(step)
+    n = float(_counts(step).mean())
     activation, z = _source(step)
 
     def at(shared: float) -> tuple[float, float, float]:
@@ -147,7 +184,7 @@ def passed_by_maximum(step: Step) -> float | None:
     activation, z = _source(pool)
     if activation is not step.node.activation:
         return None
-    grid, outer, inner = _values(z, z.shared_positions, _window(pool)[0])
+    grid, outer, inner = _values(z, z.shared_positions, float(_counts(pool).mean()))
     return float(outer @ (activation.derivative(grid) ** 2 @ inner))
 
 

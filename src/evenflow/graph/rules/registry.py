@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 
+from evenflow.errors import NoRuleError
 from evenflow.graph.graph import Graph, Node, Ref
 from evenflow.graph.moments import Moments
 
@@ -30,15 +32,38 @@ class Step:
         return self.name(argument) != ""
 
     def of(self, argument: str) -> Moments:
-        """Moments of the tensor, or of the number, that ``argument`` is."""
+        """Moments of the tensor, or of the number, that ``argument`` is.
+
+        Raises ``NoRuleError`` if it is neither, or a tensor of which only the user's data knows the
+        values: indices, masks, anything that is not floating-point.
+        """
         value = self.node.arguments.get(argument)
         if isinstance(value, Ref):
+            if value.name not in self.known:
+                raise NoRuleError(
+                    f"{self.node.op!r} reads {value.name!r}, whose values are unknown"
+                )
             return self.known[value.name]
-        return Moments.constant(self.number(argument))
+        if isinstance(value, (bool, int, float)):
+            return Moments.constant(float(value))
+        raise NoRuleError(f"{self.node.op!r} has no number or tensor {argument!r}")
 
     def shape(self, argument: str) -> tuple[int, ...]:
         """Shape of the tensor that ``argument`` points to."""
         return self.graph.shape(self.name(argument))
+
+    def total(self, *gradients: tuple[str, float]) -> Cotangents:
+        """Gradients by argument → by value; one value may stand in for several arguments."""
+        gathered: dict[str, float] = {}
+        for argument, second in gradients:
+            if self.has(argument):
+                name = self.name(argument)
+                gathered[name] = gathered.get(name, 0.0) + second
+        return gathered
+
+    def copies(self, argument: str) -> float:
+        """How many elements of the result each element of a broadcast argument goes into."""
+        return prod(self.node.shape) / max(prod(self.shape(argument)), 1)
 
     def number(self, argument: str, default: float = 0.0) -> float:
         """A plain number among the arguments."""
@@ -62,7 +87,10 @@ Backward = Callable[[Step, float], Cotangents]
 
 @dataclass(frozen=True)
 class Rule:
-    """How Moments pass an operation forwards, and gradients' second moments backwards."""
+    """How Moments pass an operation forwards, and gradients' second moments backwards.
+
+    Either raises ``NoRuleError`` for a use of the operation that it does not cover.
+    """
 
     forward: Forward
     backward: Backward

@@ -24,7 +24,15 @@ ORDER_ONLY = frozenset(
         "contiguous",
         "clone",
         "alias",
-        "detach_",
+        "view_as",
+        "reshape_as",
+        "flip",
+        "roll",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "channel_shuffle",
+        "lift_fresh",
+        "lift_fresh_copy",
         "to",
         "_to_copy",
         "type_as",
@@ -103,18 +111,25 @@ def _padded_share(step: Step) -> float:
 
 
 def _padded(step: Step) -> Moments:
-    # Zeros join in: every second moment, and the mean, is thinned.
     share, x = _padded_share(step), step.of("input")
+    if not _constant(step):  # reflected or repeated edges: more of the same numbers
+        return x
+    rim, rest = Moments.constant(step.number("value")), 1 - share
     return Moments(
-        share * x.mean,
-        share * x.second,
-        share * x.shared_examples,
-        share * x.shared_positions,
+        share * x.mean + rest * rim.mean,
+        share * x.second + rest * rim.second,
+        share * x.shared_examples + rest * rim.second,
+        share * x.shared_positions + rest * rim.second,
     )
 
 
-register(
-    "constant_pad_nd",
-    forward=_padded,
-    backward=lambda step, cotangent: {step.name("input"): cotangent},
-)
+def _padded_back(step: Step, cotangent: float) -> Cotangents:
+    # A constant rim keeps its part of the gradient; a repeated one hands it on.
+    return {step.name("input"): cotangent if _constant(step) else cotangent / _padded_share(step)}
+
+
+def _constant(step: Step) -> bool:
+    return step.node.arguments.get("mode", "constant") == "constant"
+
+
+register("pad", "constant_pad_nd", forward=_padded, backward=_padded_back)
