@@ -22,6 +22,9 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Two threads on small matrices wait for each other longer than they compute.
+test: export OPENBLAS_NUM_THREADS = 1
+test: export OMP_NUM_THREADS = 1
 test: lint  ## everything that decides whether a change may land
 	$(BIN)/pytest -n 2 --cov --cov-report=term --cov-fail-under=90
 
