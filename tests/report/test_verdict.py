@@ -7,6 +7,7 @@ from evenflow.errors import InputError
 from evenflow.report import TrainingCurve
 from evenflow.report.summary import key_figures
 from evenflow.report.verdict import counts, outcome, ratios, verdict
+from evenflow.report.words import figure
 
 from .reports import full_report, plain_report
 
@@ -57,7 +58,7 @@ def test_the_outcome_of_a_change_names_losses_and_accuracies():
     before, after = comparison.before.curve, comparison.after.curve
     said = outcome(comparison)
     assert said.startswith("The change helped: after 60 steps the loss is ")
-    assert f"{after.losses[-1]:.3g}"[:5] in said
+    assert f"is {figure(after.final_loss)} instead of {figure(before.final_loss)}" in said
     assert f"{100 * before.test_accuracies[-1]:.1f} %." in said
     untrained = TrainingCurve((), ())
     failed = replace(

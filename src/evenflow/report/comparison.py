@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from dataclasses import dataclass
 
 from evenflow.diagnose.finding import Diagnosis
@@ -26,6 +28,16 @@ class TrainingCurve:
             raise InputError(
                 f"{len(self.test_steps)} test steps but {len(self.test_accuracies)} accuracies"
             )
+
+    @property
+    def late(self) -> tuple[float, ...]:
+        """The losses of the last tenth of the steps, at least five: one batch says little."""
+        return self.losses[-max(5, len(self.losses) // 10) :]
+
+    @property
+    def final_loss(self) -> float:
+        """Mean of the late losses; NaN for an empty curve."""
+        return statistics.fmean(self.late) if self.losses else math.nan
 
 
 @dataclass(frozen=True)

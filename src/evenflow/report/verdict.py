@@ -78,8 +78,8 @@ def outcome(comparison: Comparison) -> str:
     parts = []
     if before.losses and after.losses:
         parts.append(
-            f"after {many(after.steps[-1], 'step')} the loss is {figure(after.losses[-1])} "
-            f"instead of {figure(before.losses[-1])}"
+            f"after {many(after.steps[-1], 'step')} the loss is {figure(after.final_loss)} "
+            f"instead of {figure(before.final_loss)}"
         )
     if before.test_accuracies and after.test_accuracies:
         parts.append(f"test accuracy {_accuracy(after)} instead of {_accuracy(before)}")

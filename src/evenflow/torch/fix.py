@@ -96,21 +96,16 @@ def helped(before: Trial, after: Trial) -> bool:
     """Whether ``after`` has less severe findings and trains no worse (see ``fix``)."""
     if _severity(after.diagnosis) >= _severity(before.diagnosis):
         return False
-    late_before, late_after = _late(before.curve), _late(after.curve)
-    if not math.isfinite(late_before[-1]) or not math.isfinite(late_after[-1]):
-        return math.isfinite(late_after[-1])
-    error = math.hypot(*(_standard_error(late) for late in (late_before, late_after)))
-    return statistics.fmean(late_after) <= statistics.fmean(late_before) + 2 * error
+    if not math.isfinite(before.curve.final_loss) or not math.isfinite(after.curve.final_loss):
+        return math.isfinite(after.curve.final_loss)
+    error = math.hypot(_standard_error(before.curve.late), _standard_error(after.curve.late))
+    return after.curve.final_loss <= before.curve.final_loss + 2 * error
 
 
 def _severity(diagnosis: Diagnosis) -> tuple[int, ...]:
     """Numbers of errors, warnings and notes."""
     levels = [finding.level for finding in diagnosis.findings]
     return tuple(levels.count(level) for level in reversed(LEVELS))
-
-
-def _late(curve: TrainingCurve) -> tuple[float, ...]:
-    return curve.losses[-max(5, len(curve.losses) // 10) :]
 
 
 def _standard_error(values: Sequence[float]) -> float:
