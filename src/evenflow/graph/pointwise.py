@@ -14,7 +14,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from evenflow.graph.graph import Argument, Node
 from evenflow.theory.activations import Activation, catalogue, find, from_callable
@@ -42,6 +41,12 @@ def _unary(
     return lambda x: (function(x[0]), derivative(x[0]) * x[1])
 
 
+def _erf(x: Array) -> Array:
+    from scipy.special import erf  # slow to import
+
+    return erf(x)  # type: ignore[no-any-return]
+
+
 _UNARY: Mapping[str, Callable[[Dual], Dual]] = {
     "abs": _unary(np.abs, np.sign),
     "neg": _unary(np.negative, lambda x: -np.ones_like(x)),
@@ -58,7 +63,7 @@ _UNARY: Mapping[str, Callable[[Dual], Dual]] = {
     "atan": _unary(np.arctan, lambda x: 1 / (1 + x * x)),
     "sinh": _unary(np.sinh, np.cosh),
     "cosh": _unary(np.cosh, np.sinh),
-    "erf": _unary(special.erf, lambda x: 2 / np.sqrt(np.pi) * np.exp(-x * x)),
+    "erf": _unary(_erf, lambda x: 2 / np.sqrt(np.pi) * np.exp(-x * x)),
 }
 
 

@@ -195,7 +195,7 @@ def _change(plan: Plan, training: Training, rates: tuple[float, ...]) -> str:
         f"{drawn} of {len(plan)} parameters drawn anew by the scheme {plan.scheme} with seed "
         f"{plan.seed}. Both versions trained {training.steps} steps of plain SGD {training.task}, "
         f"each at the best of the same {len(RATES)} learning rates: {rates[0]:g} as it is, "
-        f"{rates[1]:g} with the plan"
+        f"{rates[1]:g} with the plan."
     )
 
 

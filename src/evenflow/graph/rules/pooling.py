@@ -13,12 +13,12 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 from numpy.polynomial.hermite_e import hermegauss
-from scipy.stats import norm
 
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.registry import Cotangents, Step, register
 from evenflow.graph.taps import landing_taps
 from evenflow.theory.activations import Activation, find
+from evenflow.theory.normal import density, distribution
 
 Array = npt.NDArray[np.float64]
 
@@ -133,8 +133,8 @@ def _largest(n: float) -> tuple[Array, Array, Array, Array]:
     """Nodes and weights: a standard normal, and the largest of ``n`` of them."""
     shared, shared_weights = hermegauss(31)
     private = np.linspace(-9.0, 9.0, 721)
-    density = n * norm.pdf(private) * norm.cdf(private) ** (n - 1)
-    return shared, shared_weights / shared_weights.sum(), private, density / density.sum()
+    weights = n * density(private) * distribution(private) ** (n - 1)
+    return shared, shared_weights / shared_weights.sum(), private, weights / weights.sum()
 
 
 def _source(step: Step, argument: str = "input") -> tuple[Activation, Moments]:
