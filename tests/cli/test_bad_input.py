@@ -91,6 +91,25 @@ def test_it_is_refused(refused, tmp_path, line, said):
     assert said in " ".join(refused(line).split())
 
 
+def test_a_module_that_misses_another_is_not_called_missing(run, tmp_path):
+    (tmp_path / "lacking_networks.py").write_text("import no_such_package_of_evenflow\n")
+    result = run("check lacking_networks:build")
+    assert result.exit_code == 2
+    assert "No module named 'no_such_package_of_evenflow'" in result.stderr
+
+
+def test_a_module_that_raises_is_told_with_its_place(run, tmp_path):
+    (tmp_path / "raising_networks.py").write_text("\n1 / 0\n")
+    result = run("check raising_networks:build")
+    assert result.exit_code == 2
+    assert "ZeroDivisionError: division by zero (raising_networks.py:2)" in result.stderr
+
+
+def test_without_transformers_its_targets_say_what_to_install(refused, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert 'pip install "evenflow[transformers]"' in refused("check hf:gpt2")
+
+
 def test_a_plan_for_another_model_names_every_difference(run, refused):
     run("plan ill.py:second_model --out plan.json")
     message = refused(f"init {GOOD} --plan plan.json --out w.safetensors")

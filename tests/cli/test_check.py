@@ -112,6 +112,14 @@ def test_a_page_is_kept_out_of_a_terminal(run, monkeypatch):
     assert "--out report.html" in result.stderr
 
 
+def test_a_terminal_gets_the_same_report(run, monkeypatch):
+    plain = run("check ill.py:vanishing").stdout
+    monkeypatch.setattr("evenflow.cli.console.in_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run("check ill.py:vanishing").stdout
+    assert [line.rstrip() for line in shown.splitlines()] == plain.splitlines()
+
+
 def test_what_a_users_code_prints_stays_out_of_the_result(run):
     result = run("check healthy.py:talkative --format json")
     assert json.loads(result.stdout)["findings"] == []

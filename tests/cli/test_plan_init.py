@@ -18,6 +18,18 @@ def test_a_plan_is_printed_with_its_reasons(run):
     assert "linear: fans (12, 32)" in result.stdout
 
 
+def test_in_a_terminal_the_reasons_are_wrapped_beside_the_names(run, monkeypatch):
+    monkeypatch.setattr("evenflow.cli.console.in_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("plan healthy.py:with_inputs").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == "Plan · scheme auto · 6 parameters"
+    (weight,) = (line for line in lines if line.startswith("2.weight"))
+    below = lines[lines.index(weight) + 1]
+    assert below.startswith(" " * weight.index("linear: fans"))
+    assert any(line.startswith("• relu") for line in lines)
+
+
 def test_a_plan_is_saved_to_be_edited_and_applied(run, tmp_path):
     saved = run("plan healthy.py:with_inputs --scheme glorot --out plan.json")
     assert saved.exit_code == 0

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -128,3 +129,17 @@ def test_check_and_plan_take_a_configuration(config, model_type):
     planned = CliRunner().invoke(main, ["plan", f"hf:{path}"], catch_exceptions=False)
     assert planned.exit_code == 0
     assert "fans (32, " in planned.stdout
+
+
+def layers(*words):
+    result = CliRunner().invoke(main, [*words, "--format", "json"], catch_exceptions=False)
+    return json.loads(result.stdout)["record"]["layers"]
+
+
+def test_inputs_can_be_a_shape_or_a_file(config, tmp_path):
+    path = config("gpt2")
+    np.save(tmp_path / "ids.npy", np.arange(14).reshape(2, 7))
+    np.savez(tmp_path / "two.npz", input_ids=np.ones((3, 7), int), attention_mask=np.ones((3, 7)))
+    for inputs, expected in (("2x5", [2, 5]), ("ids.npy", [2, 7]), ("two.npz", [3, 7])):
+        inputs = inputs if inputs == "2x5" else str(tmp_path / inputs)
+        assert layers("check", f"hf:{path}", "--inputs", inputs)[0]["shape"][:2] == expected
