@@ -62,7 +62,9 @@ def misfits(weights: Sequence[WeightRecord]) -> list[Misfit]:
         words = next((words for words in looks[weight.name] if words in certain), "")
         near = _NEAR if words or _tolerance(weight) < _SHARP else _FAR
         ratios = [weight.values.second_moment / right for right in fans.right()]
-        if not any(1 / near < ratio < near for ratio in ratios):
+        orthogonal = weight.values.second_moment / fans.orthogonal
+        fits = any(1 / near < ratio < near for ratio in ratios)
+        if not fits and not any(abs(orthogonal / g - 1) < 1e-3 for g in fans.scales):
             found.append(Misfit(weight, fans.asked, words, words.startswith(_CUSTOMS)))
     return found
 
@@ -107,29 +109,39 @@ class Fans:
 
     @property
     def gain(self) -> float:
-        """What a scheme multiplies 1/n by, for an activation that halves second moments or so.
+        """What schemes multiply 1/n by, for an activation that halves second moments or so.
 
-        1 where both gains differ (bounded activations at a large q): there none is customary.
+        1 where forward and backward gains differ, as for bounded activations at a large q.
         """
-        halves = self.forward < 0.6 and abs(self.forward / self.backward - 1) < 0.1
+        halves = self.forward < 0.51 and abs(self.forward / self.backward - 1) < 0.1
         return 1 / self.forward if halves else 1.0
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Factors on 1/n that a scheme may have been meant to have, the likelier first.
+
+        Before the first weight there is no activation; ReLU's factor 2 is customary there too.
+        """
+        return tuple(dict.fromkeys((self.gain, 1.0, 2.0 if self.forward == 1 else 1.0)))
 
     @property
     def taps(self) -> int:
         """Taps of a convolution, 1 for a matrix."""
         return math.prod(self.shape[2:])
 
+    @property
+    def orthogonal(self) -> float:
+        """E[w²] of an orthogonal matrix, exact where random draws only come near."""
+        return 1 / max(self.shape[0], math.prod(self.shape[1:]))
+
     def right(self) -> Iterator[float]:
         """Second moments that one scheme or another gives a weight like this on purpose."""
-        rows, columns = self.shape[0], math.prod(self.shape[1:])
-        scales = {self.gain, 1 / self.forward}
+        meant = {1 / self.forward, *(self.scales if self.gain == 1 else (self.gain,))}
         if self.gain == 1:
-            # Before tanh's kin 5/3 is customary; where nothing is before, so is He's factor 2.
-            scales |= {1.0, 2.0, 25 / 9} if self.forward == 1 else {1.0, 25 / 9}
+            meant.add(25 / 9)  # the customary gain of tanh, 5/3, squared
         yield self.asked
-        for scale in scales:
+        for scale in meant:
             yield from (scale / self.n_in, 2 * scale / (self.n_in + self.n_out))
-            yield scale / max(rows, columns)  # orthogonal
 
 
 def _mistakes(fans: Fans, kurtosis: float) -> Iterator[tuple[float, str]]:
@@ -140,25 +152,23 @@ def _mistakes(fans: Fans, kurtosis: float) -> Iterator[tuple[float, str]]:
     if gain > 1:
         yield 1 / n, "1/fan-in without the activation's gain"
         yield 2 / (n + out), "Glorot's scheme without the activation's gain"
-    for scale in {gain, 1.0}:
+    for scale in fans.scales:
         yield scale / out, "fan-out in the place of fan-in, or a weight stored on its other axis"
-    if naive_in not in (n, out):
+    if (naive_in, naive_out) not in ((n, out), (out, n)):
         yield 1 / (3 * naive_in), f"{_OLD_HEURISTIC}, with fans read off the weight's shape"
-        for scale in {gain, 1.0}:
+        for scale in fans.scales:
             yield scale / naive_in, "fans read off the weight's shape"
             yield 2 * scale / (naive_in + naive_out), "fans read off the weight's shape"
     yield 1 / (3 * out), f"{_OLD_HEURISTIC}, on the weight's other axis"
     if fans.taps > 1:
-        channels = fans.shape[1]
-        for scale in {gain, 1.0}:
-            yield scale / channels, "fans without the receptive field: channels alone"
-            yield (
-                2 * scale / (channels + fans.shape[0]),
-                ("fans without the receptive field: channels alone"),
-            )
-    if gain > 1:
-        yield gain**2 / n, "the activation's gain applied twice"
-        yield 2 * gain**2 / (n + out), "the activation's gain applied twice"
+        channels, words = fans.shape[1], "fans without the receptive field: channels alone"
+        for scale in fans.scales:
+            yield scale / channels, words
+            yield 2 * scale / (channels + fans.shape[0]), words
+    for scale in fans.scales:
+        if scale > 1:
+            yield scale**2 / n, "the activation's gain applied twice"
+            yield 2 * scale**2 / (n + out), "the activation's gain applied twice"
     yield from _confusions(fans, kurtosis)
     for sigma in _ROUND:
         yield sigma**2, f"{_FIXED} of {sigma:g}, whatever the fans"
@@ -166,11 +176,11 @@ def _mistakes(fans: Fans, kurtosis: float) -> Iterator[tuple[float, str]]:
 
 def _confusions(fans: Fans, kurtosis: float) -> Iterator[tuple[float, str]]:
     """A right variance put in the place of something else."""
-    bound = "a uniform distribution's bound used as a standard deviation"
-    for right in (fans.gain / fans.n_in, 2 * fans.gain / (fans.n_in + fans.n_out)):
-        if kurtosis > 2.7:
-            yield 3 * right, bound
-        if kurtosis < 2.1:
-            yield right / 3, "a standard deviation used as a uniform distribution's bound"
-        yield right**2, "a variance used as a standard deviation"
-        yield math.sqrt(right), "a standard deviation used as a variance"
+    for scale in fans.scales:
+        for right in (scale / fans.n_in, 2 * scale / (fans.n_in + fans.n_out)):
+            if kurtosis > 2.7:
+                yield 3 * right, "a uniform distribution's bound used as a standard deviation"
+            if kurtosis < 2.1:
+                yield right / 3, "a standard deviation used as a uniform distribution's bound"
+            yield right**2, "a variance used as a standard deviation"
+            yield math.sqrt(right), "a standard deviation used as a variance"

@@ -1,9 +1,9 @@
 """The signal's path: what is alive after each layer that has a weight, and how strong it is.
 
-A network is cut just after every layer with a weight. What crosses the cut (results that are read
-later on, residual streams included) carries all that the rest of the network will ever know, so
-the strongest of it says how much of the signal is left; likewise its gradient backwards. A weak
-branch beside a strong stream is no fault, and is not seen as one.
+A network is cut just before every layer with a weight but the first. What crosses the cut (results
+that are read from there on, residual streams included) carries all that the rest of the network
+will ever know, so the strongest of it says how much of the signal is left; likewise its gradient
+backwards. A weak branch beside a strong stream is no fault, and is not seen as one.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ NORMALISATIONS = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_
 
 @dataclass(frozen=True)
 class Cut:
-    """What is alive just after a layer; of each quantity the greatest over the tensors alive."""
+    """What crosses a cut; of each quantity the greatest over the tensors that do."""
 
     layer: LayerRecord
+    """The last layer with a weight before the cut."""
     second: float
     """E[x²]."""
     share: float
@@ -40,7 +41,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Path:
-    """The cuts after hidden layers (those that another weight follows), in execution order.
+    """The cuts behind hidden layers, in execution order.
 
     Where a normalisation follows, the scale of what comes before it is of no consequence; the
     two stretches are therefore judged apart.
@@ -56,19 +57,28 @@ def path(record: Record) -> Path:
     """The signal's path through the network that was recorded."""
     layers = carriers(record)
     weighted = nodes_of(matrices(record))
-    leads_on = before_any(record, weighted)
     norms = [i for i, layer in enumerate(layers) if layer.op in NORMALISATIONS]
     border = norms[-1] if norms else -1
     cuts: tuple[list[Cut], list[Cut]] = ([], [])
-    for i, alive in _alive(layers):
-        if layers[i].node in weighted and layers[i].node in leads_on:
-            cuts[i > border].append(_cut(layers[i], alive))
+    before: LayerRecord | None = None
+    for i, crossing in enumerate(_crossing(layers)):
+        if layers[i].node not in weighted:
+            continue
+        if before is not None and crossing:
+            cuts[i > border].append(_cut(before, crossing))
+        before = layers[i]
     return Path(tuple(cuts[0]), tuple(cuts[1]))
 
 
 def alone(record: Record) -> set[str]:
-    """Operations whose result carries the whole signal: nothing else is alive beside it."""
-    return {alive[0].node for _, alive in _alive(carriers(record)) if len(alive) == 1}
+    """Operations that the whole signal passes: nothing runs beside them, to be read later on."""
+    layers = carriers(record)
+    crossing = [[other.node for other in each] for each in _crossing(layers)]
+    return {
+        layer.node
+        for layer, here, after in zip(layers, crossing, [*crossing[1:], []], strict=True)
+        if not set(here).intersection(after)
+    }
 
 
 def matrices(record: Record) -> list[WeightRecord]:
@@ -114,25 +124,27 @@ def carriers(record: Record) -> list[LayerRecord]:
     ]
 
 
-def _alive(layers: Sequence[LayerRecord]) -> Iterable[tuple[int, list[LayerRecord]]]:
-    """After each operation: the results that are read later, and its own."""
+def _crossing(layers: Sequence[LayerRecord]) -> list[list[LayerRecord]]:
+    """For each operation: the results so far that it, or a later one, reads."""
     last_read: dict[str, int] = {}
     for i, layer in enumerate(layers):
         last_read.update(dict.fromkeys(layer.inputs, i))
     alive: list[LayerRecord] = []
+    crossing = []
     for i, layer in enumerate(layers):
-        alive = [other for other in alive if last_read[other.node] > i]
-        yield i, [*alive, layer]
-        if layer.node in last_read:
-            alive.append(layer)
+        alive = [other for other in alive if last_read[other.node] >= i]
+        crossing.append(alive)
+        alive = [*alive, layer] if layer.node in last_read else alive
+    return crossing
 
 
-def _cut(layer: LayerRecord, alive: list[LayerRecord]) -> Cut:
-    seconds = [other.forward.second_moment for other in alive]
-    shares = [1 - other.forward.correlation for other in alive]
+def _cut(layer: LayerRecord, crossing: list[LayerRecord]) -> Cut:
+    seconds = [other.forward.second_moment for other in crossing]
+    shares = [1 - other.forward.correlation for other in crossing]
     signals = [q * share for q, share in zip(seconds, shares, strict=True)]
     gradients = [
-        math.nan if (g := other.backward) is None else g.second_moment * g.count for other in alive
+        math.nan if (g := other.backward) is None else g.second_moment * g.count
+        for other in crossing
     ]
     told = [i for i, signal in enumerate(signals) if not math.isnan(signal)]
     return Cut(

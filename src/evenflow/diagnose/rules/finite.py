@@ -27,7 +27,7 @@ class NonfiniteForward(Rule):
     code = "EF107"
     name = "nonfinite-forward"
     level = "error"
-    explains = ("EF204",)
+    explains = ("EF204", "EF401")
 
     def check(self, record: Record) -> list[Finding] | Skipped:
         """At most one finding."""
@@ -115,7 +115,7 @@ class NonfiniteWeights(Rule):
     code = "EF305"
     name = "nonfinite-weights"
     level = "error"
-    explains = ("EF107", "EF204")
+    explains = ("EF107", "EF204", "EF401")
 
     def check(self, record: Record) -> list[Finding] | Skipped:
         """At most one finding."""
@@ -150,7 +150,7 @@ class NonfiniteInputs(Rule):
     name = "nonfinite-inputs"
     level = "error"
     needs = ("inputs",)
-    explains = ("EF107", "EF204")
+    explains = ("EF107", "EF204", "EF401")
 
     def check(self, record: Record) -> list[Finding] | Skipped:
         """One finding for each input."""

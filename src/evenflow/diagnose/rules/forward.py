@@ -38,15 +38,16 @@ class VanishingForward(Rule):
     gain. Below 1 in every layer, activations fall geometrically with depth: the last layers see
     next to nothing of the input, and the first ones get next to no gradient.
 
-    Measured after every hidden layer that has a weight: the greatest second moment of all tensors
-    that are still to be read, so that a weak branch beside a residual stream counts for nothing.
+    Measured behind every hidden layer that has a weight, where the next one reads: the greatest
+    second moment of all tensors that are still to be read, so that a weak branch beside a residual
+    stream counts for nothing.
     Layers before the last normalisation are left out, since there the scale is put right again,
     unless the second moment falls below 1e-7, where the normalisation's own ε takes over. What
     counts is the signal, q − s_B: the part of the second moment that differs between examples.
 
-    Note from 1/30, warning from 1e-5, error from 1e-10 of the signal, last hidden layer over
-    first. Networks that were trained to set these learned at 1e-4 with any optimiser, stayed on
-    the starting plateau under SGD at 1e-5 and below, and did not learn at 1e-10 with Adam either.
+    Note from 1/30, warning from 1e-6, error from 1e-12 of the signal, last hidden layer over
+    first. Of the perceptrons that `benchmarks/rule_thresholds.py` trains, those with 1e-5 left
+    learn with SGD and with Adam, those with 1e-7 with Adam alone, those with 1e-13 with neither.
 
     Remedy: initialise by the network's own fans and gains, `ef.init_(model, inputs)`; or raise the
     standard deviation of each weight by the inverse root of the factor that a layer loses.
@@ -95,8 +96,8 @@ class ExplodingForward(Rule):
     gain. Above 1 in every layer, activations grow geometrically with depth: bounded units
     saturate, others give huge outputs, a loss far from chance and updates that overshoot.
 
-    Measured like vanishing-forward: the greatest second moment alive after each hidden layer that
-    has a weight, behind the last normalisation.
+    Measured like vanishing-forward: the greatest second moment still to be read behind each hidden
+    layer that has a weight, after the last normalisation.
 
     Note from 30-fold, warning from 1e4-fold, error from 1e8-fold growth, last hidden layer over
     first. Residual streams and normalised networks in their common initialisations stay below
@@ -142,10 +143,10 @@ class CollapsedCorrelation(Rule):
     tells them apart. The second moment looks healthy, but the output hardly depends on the input,
     and the gradient with respect to early layers is as small as what is left of the difference.
 
-    Measured after every hidden layer that has a weight: 1 − s_B/q, the share of the second moment
+    Measured behind every hidden layer that has a weight: 1 − s_B/q, the share of the second moment
     that differs between the examples of the batch, unbiased.
 
-    Note from 1/30, warning from 1e-5, error from 1e-10 of the signal q − s_B, where it is this
+    Note from 1/30, warning from 1e-6, error from 1e-12 of the signal q − s_B, where it is this
     share and not the second moment that accounts for most of the loss (otherwise it is
     vanishing-forward); within normalised networks, of the share alone. Origin as there.
 
@@ -163,27 +164,25 @@ class CollapsedCorrelation(Rule):
         """One finding for the whole way, at the layer where it begins."""
         way = path(record)
         left, distinct = signal_left(way)
-        shares = distinct_shares(way.free)
-        level = shrinking(left * distinct) if distinct < left else None
-        if level is None:
-            shares = distinct_shares(way.normalised)
-            level = shrinking(shares.ratio)
-            level = None if level == "note" else level
-        if level is None:
-            return []
-        return [
-            self.finding(
-                level,
-                where=shares.start,
-                measured=f"{shares.describe('the share of E[x²] that differs between examples')}; "
-                f"with E[x²] itself, {figure(left * distinct)} of the signal is left",
-                expected="a signal that stays level, within a factor 30 from end to end",
-                why="The output hardly depends on the input: what tells examples apart drowns in "
-                "what they share, and the gradient of early layers shrinks by the same factor.",
-                remedy="use activations with mean zero, set biases to zero and initialise with "
-                "ef.init_(model, inputs), or add a batch normalisation",
-            )
-        ]
+        level = shrinking(left * distinct)
+        if level is not None and distinct < left:
+            return [self._finding(level, distinct_shares(way.free), left * distinct)]
+        inside = distinct_shares(way.normalised)
+        level = shrinking(inside.ratio)
+        return [self._finding(level, inside, inside.ratio)] if level in ("warning", "error") else []
+
+    def _finding(self, level: Level, shares: Trend, signal: float) -> Finding:
+        return self.finding(
+            level,
+            where=shares.start,
+            measured=f"{shares.describe('the share of E[x²] that differs between examples')}; "
+            f"of the signal, {figure(signal)} is left",
+            expected="a signal that stays level, within a factor 30 from end to end",
+            why="The output hardly depends on the input: what tells examples apart drowns in "
+            "what they share, and the gradient of early layers shrinks by the same factor.",
+            remedy="use activations with mean zero, set biases to zero and initialise with "
+            "ef.init_(model, inputs), or add a batch normalisation",
+        )
 
 
 RULES = (VanishingForward, ExplodingForward, CollapsedCorrelation)

@@ -45,7 +45,7 @@ class InputsNotCentred(Rule):
     code = "EF501"
     name = "inputs-not-centred"
     level = "warning"
-    needs = ("path", "inputs")
+    needs = ("inputs", "path")
     explains = ("EF105", "EF106")
 
     def check(self, record: Record) -> list[Finding] | Skipped:
@@ -89,7 +89,7 @@ class InputsNotScaled(Rule):
     code = "EF502"
     name = "inputs-not-scaled"
     level = "warning"
-    needs = ("path", "inputs")
+    needs = ("inputs", "path")
     explains = ("EF103", "EF104", "EF401")
 
     def check(self, record: Record) -> list[Finding] | Skipped:

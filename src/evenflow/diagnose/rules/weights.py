@@ -40,7 +40,10 @@ class ConstantWeights(Rule):
     code = "EF302"
     name = "constant-weights"
     level = "error"
-    explains = ("EF101", "EF105", "EF201", "EF203")
+    explains = (
+        *("EF101", "EF102", "EF103", "EF104", "EF105", "EF106"),
+        *("EF201", "EF202", "EF203", "EF401"),
+    )
 
     def check(self, record: Record) -> list[Finding] | Skipped:
         """One finding: the first weight, and which others."""

@@ -1,0 +1,51 @@
+"""The page of all rules, made from their own explanations.
+
+python -m evenflow.diagnose.catalogue > docs/rules.md
+"""
+
+from __future__ import annotations
+
+import sys
+
+from evenflow.diagnose.registry import rules
+from evenflow.diagnose.rule import Rule
+
+_HEAD = """# Rules
+
+What `evenflow check` looks for. A finding names the layer, the number measured, the number
+expected and the change to make; where one finding follows from another, it says so, and the root
+cause comes first. Levels: an **error** keeps the network from learning, a **warning** probably
+hampers it, a **note** is worth knowing. A rule that lacks what it needs is skipped, which is not
+passed. `evenflow explain CODE` prints one of the explanations below.
+
+This page is made by `python -m evenflow.diagnose.catalogue > docs/rules.md`.
+"""
+
+
+def page() -> str:
+    """The page as Markdown: a table of all rules, then the explanation of each."""
+    rows = [
+        f"| [{rule.code}](#{_anchor(rule)}) | {rule.name} | {rule.family} | {rule.level} | "
+        f"{', '.join(rule.needs) or '–'} | {rule.summary} |"
+        for rule in rules()
+    ]
+    table = [
+        "| code | name | looks at | gravest level | needs | what is wrong |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *rows,
+    ]
+    sections = [_section(rule) for rule in rules()]
+    return "\n".join([_HEAD, *table, "", *sections])
+
+
+def _section(rule: Rule) -> str:
+    follows = f"\n\nMay explain: {', '.join(rule.explains)}." if rule.explains else ""
+    return f"## {rule.code} {rule.name}\n\n{rule.explanation}{follows}\n"
+
+
+def _anchor(rule: Rule) -> str:
+    return f"{rule.code} {rule.name}".lower().replace(" ", "-")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
