@@ -1,6 +1,6 @@
 """Response: an activation's gains and fluctuations, tabulated over its operating point.
 
-Searching and simulating need these numbers millions of times at a precision of 1e-4; what a plan
+Searching and simulating need these numbers millions of times at a precision of 1e-3; what a plan
 prints of gains comes from ``theory.gain``, which is exact.
 """
 
@@ -63,22 +63,32 @@ class Response:
         step = 0.1
         return (self.second(log_q + step) - self.second(log_q - step)) / (2 * step)
 
-    def at(self, table: Array, log_q: float) -> Array:
-        """The row of a table nearest to ``log_q``."""
-        row = np.searchsorted(self.log_q, log_q).clip(0, len(self.log_q) - 1)
-        return np.asarray(table[row])
+    def at(self, table: Array, log_q: Array) -> Array:
+        """Rows of one of the ``…_degrees`` tables, one for each ``log_q``."""
+        place = np.interp(log_q, self.log_q, np.arange(len(self.log_q)))
+        low = np.minimum(place.astype(int), len(self.log_q) - 2)
+        share = (place - low)[:, None]
+        return np.asarray((1 - share) * table[low] + share * table[low + 1])
 
 
-def mixed(degrees: Array, correlation: float) -> float:
-    """Σ c_k ρ^k for shares c_k of Hermite degrees."""
-    return float(degrees @ np.power(max(correlation, 0.0), np.arange(len(degrees))))
+def mixed(degrees: Array, correlation: Array, width: float = np.inf) -> Array:
+    """Σ c_k ρ^k for shares c_k of Hermite degrees, a row of them for each ρ.
+
+    In ``width`` dimensions two unlike examples still correlate by chance, E[ρ²] = 1/width: little
+    for a pair, but many pairs share it, and a mean over a large batch consists of little else.
+    """
+    rho = np.clip(correlation, 0.0, 1.0)
+    square = rho**2 + (1 - rho**2) / width
+    powers = np.sqrt(square)[:, None] ** np.arange(degrees.shape[1])
+    powers[:, 1] = rho
+    return np.asarray((degrees * powers).sum(axis=1))
 
 
 @lru_cache(maxsize=128)
 def response(activation: Activation) -> Response:
     """The tables of ``activation`` for q between 1e-8 and 1e6."""
     log_q = np.linspace(np.log(1e-8), np.log(1e6), 257)
-    t = np.linspace(-8.0, 8.0, 802)  # an even count, so that a kink at 0 lies between two nodes
+    t = np.linspace(-8.0, 8.0, 1602)  # an even count, so that a kink at 0 lies between two nodes
     weights = np.exp(-0.5 * t * t)
     weights /= weights.sum()
     hermite = hermevander(t, _DEGREES) / np.sqrt(factorial(np.arange(_DEGREES + 1)))

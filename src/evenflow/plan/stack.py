@@ -57,7 +57,7 @@ def simulate(
     that their mean second moment is mean field's, and ``forward`` is that of the others.
     """
     log_q = _scatter(np.full((draws, examples + held), 2 / width), rng)  # of the inputs' norms
-    target, correlation = 0.0, 0.0
+    target, correlation = 0.0, np.zeros(draws)
     path, ideal, gradients = [], [], []
     for layer in range(depth):
         if held:
@@ -66,7 +66,8 @@ def simulate(
         ideal.append(target)
         if layer == depth - 1:
             break
-        step = _Step(response, log_q, target, correlation, width, rng)
+        typical = np.median(log_q, axis=1)
+        step = _Step(response, log_q, typical, correlation, width, rng)
         ahead = step.forward()
         following = log_gain + response.second(log_q) + ahead
         following = np.clip(following, response.log_q[0], response.log_q[-1])
@@ -74,7 +75,7 @@ def simulate(
         radial = 2 * np.log(np.abs(response.slope(log_q)) + 1e-12) + following - log_q
         gradients.append((any_way[:, :examples], radial[:, :examples]))
         log_q = following
-        correlation = mixed(response.at(response.degrees, target), correlation)
+        correlation = mixed(response.at(response.degrees, typical), correlation)
         target = log_gain + float(response.second(np.asarray(target)))
     last = log_q[:, :examples]
     arriving = response.backward(last)  # of a unit cotangent behind the last activation
@@ -87,13 +88,13 @@ def simulate(
 class _Step:
     """The random factors of one layer.
 
-    Spreads are taken where each example is; how much of them is common, where mean field is.
+    Spreads are taken where each example is; how much of them is common, where the typical one is.
     """
 
     response: Response
     log_q: Array
-    target: float
-    correlation: float
+    typical: Array
+    correlation: Array
     width: int
     rng: np.random.Generator
 
@@ -120,8 +121,9 @@ class _Step:
     def _at(self, table: Array) -> Array:
         return np.interp(self.log_q, self.response.log_q, table)
 
-    def _common(self, table: Array) -> float:
-        return mixed(self.response.at(table, self.target), self.correlation)
+    def _common(self, table: Array) -> Array:
+        shares = mixed(self.response.at(table, self.typical), self.correlation, self.width)
+        return shares[:, None]
 
     def _factors(self, common: Array, own: Array) -> Array:
         together = _scatter(common / self.width, self.rng, (self.log_q.shape[0], 1))

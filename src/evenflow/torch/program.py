@@ -165,6 +165,8 @@ def _arguments(node: torch.fx.Node, held: dict[str, str]) -> dict[str, Argument]
 
 
 def _argument(value: Any, held: dict[str, str]) -> Argument:
+    if isinstance(value, torch.fx.Node) and value.op == "get_attr":
+        return str(value.target)  # a region of operations of its own, under no_grad, say
     if isinstance(value, torch.fx.Node):
         return Ref(held.get(value.name, value.name))
     if isinstance(value, (list, tuple)):
