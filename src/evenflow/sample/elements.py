@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evenflow.sample.contract import Dtype, Key, Recipe
 
-SMALLEST_PIECE, LARGEST_PIECE = 1 << 16, 1 << 20
+SMALLEST_PIECE, LARGEST_PIECE = 1 << 18, 1 << 20
 """Elements that one call of a kernel makes: worth a thread, and even shares for all of them."""
 
 Array = NDArray[Any]
@@ -55,13 +55,21 @@ def write_elements(
     workers = threads or _processors()
     size = min(LARGEST_PIECE, max(SMALLEST_PIECE, out.size // (4 * workers)))
     pieces = list(_cut(Piece(out, offset, pitches), size))
-    if workers == 1 or len(pieces) == 1:
-        for piece in pieces:
+    queue = iter(pieces)  # a list's iterator can be shared: each thread takes the next piece
+
+    def work() -> None:
+        for piece in queue:
             _write_piece(piece, recipe, key, dtype)
+
+    helpers = min(workers, len(pieces)) - 1
+    if helpers < 1:
+        work()
         return
-    with ThreadPoolExecutor(min(workers, len(pieces))) as pool:
-        for done in [pool.submit(_write_piece, piece, recipe, key, dtype) for piece in pieces]:
-            done.result()
+    with ThreadPoolExecutor(helpers) as pool:
+        running = [pool.submit(work) for _ in range(helpers)]
+        work()
+        for helper in running:
+            helper.result()
 
 
 def _cut(piece: Piece, size: int) -> Iterator[Piece]:

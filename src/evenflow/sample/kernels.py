@@ -205,32 +205,30 @@ def _integers(
         for i in range(words.size):
             integers[i] = _odd(words[i])
         return
-    for i in range(words.size):
+    span = np.uint64((1 << 31) - low)
+    for i in range(words.size):  # as far as the float32 that tells octave and cell of the table
         word = np.int32(words[i])
-        integers[i] = word ^ (word >> _SIGN)  # the tail
-    if low:
-        span = np.uint64((1 << 31) - low)
-        for i in range(words.size):
-            within = (np.uint64(np.uint32(integers[i])) * span) >> _TAIL_BITS
-            integers[i] = np.int32(within) + np.int32(low)
-    _magnitudes(integers[: words.size], floats)
-    for i in range(words.size):
-        sign = np.int32(words[i]) >> _SIGN  # all ones where the word lies in the upper half
-        integers[i] = (integers[i] ^ ~sign) - ~sign
+        tail = word ^ (word >> _SIGN)
+        if low:
+            within = (np.uint64(np.uint32(tail)) * span) >> _TAIL_BITS
+            tail = np.int32(within) + np.int32(low)
+        odd = tail | np.int32(1)
+        floats[i] = np.float32(odd & np.int32(-128) if odd >= np.int32(1 << 24) else odd)
+    _look_up(words, floats.view(np.uint32), integers)
 
 
 @compiled
-def _magnitudes(tails: NDArray[np.int32], floats: NDArray[np.float32]) -> None:
-    """Replace each tail by its magnitude, as ``quantile.magnitude`` does."""
-    for i in range(tails.size):
-        odd = tails[i] | np.int32(1)
-        floats[i] = np.float32(odd & np.int32(-128) if odd >= np.int32(1 << 24) else odd)
-    bits = floats.view(np.uint32)
-    for i in range(tails.size):
+def _look_up(
+    words: NDArray[np.uint32], bits: NDArray[np.uint32], integers: NDArray[np.int32]
+) -> None:
+    """Find each magnitude by the bits of its tail as a float32, and give it the word's sign."""
+    for i in range(words.size):
         cell = (bits[i] >> _FRACTION_BITS) - _FIRST_CELL
         upper = KNOTS[cell]
         drop = np.uint32(upper - KNOTS[cell + np.uint32(1)])
-        tails[i] = upper - np.int32((drop * (bits[i] & _FRACTION)) >> _FRACTION_BITS)
+        size = upper - np.int32((drop * (bits[i] & _FRACTION)) >> _FRACTION_BITS)
+        sign = np.int32(words[i]) >> _SIGN  # all ones where the word lies in the upper half
+        integers[i] = (size ^ ~sign) - ~sign
 
 
 @compiled
