@@ -123,6 +123,16 @@ def test_a_note_is_lifted_by_what_follows_from_it():
     ]
 
 
+def test_a_cause_must_account_for_at_least_half_of_what_follows():
+    """One weight a sixth too small explains a fall to 1/36, but not one to 1e-15."""
+    small = weight("fc1.weight", "fc1", second=2 / 64 / 6)
+    for left, cause in ((1 / 36, "EF301"), (1e-15, "")):
+        falling = chain([left ** (i / 3) for i in range(4)])
+        others = [weight(f"{node}.weight", node) for node in ("fc0", "fc2", "fc3", "head")]
+        found = {f.code: f for f in diagnose(record(falling.layers, [small, *others])).findings}
+        assert found["EF101"].follows == cause
+
+
 def test_an_empty_record_is_no_crash():
     assert diagnose(record()).findings == ()
     assert not any("failed" in o.skipped for o in diagnose(record()).outcomes)

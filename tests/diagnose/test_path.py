@@ -72,6 +72,7 @@ def test_masks_and_position_codes_are_not_the_signal():
         layer("a", inputs=("x",), second=1.0),
         layer("sum", "add", ("a", "positions", "mask"), second=1.0),
         layer("b", inputs=("sum",)),
+        layer("again", "add", ("b", "positions", "mask")),
     ]
     way = path(record(layers, [weight("a.w", "a"), weight("b.w", "b")]))
     assert [cut.second for cut in way.free] == [1.0]

@@ -143,7 +143,7 @@ def test_a_hundred_times_too_much_is_a_warning():
     assert finding.level == "warning"
 
 
-def test_small_output_layers_and_branch_ends_are_healthy():
+def test_small_output_layers_and_branches_are_healthy():
     assert scale_findings(weight("a", "fc0"), weight("head.weight", "head", 1e-6)) == []
     layers = [
         layer("a", inputs=("x",)),

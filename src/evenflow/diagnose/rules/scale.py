@@ -22,7 +22,7 @@ from evenflow.diagnose.rules.forward import second_moments, signal_left
 from evenflow.diagnose.trend import NOTE
 from evenflow.diagnose.words import figure, times
 from evenflow.plan.distributions import TruncatedNormal
-from evenflow.record.record import LayerRecord, Record, WeightRecord
+from evenflow.record.record import Record, WeightRecord
 
 _GROSS = 100.0
 """Factor from which one weight alone is worth a warning."""
@@ -45,7 +45,7 @@ class WrongFanOrGain(Rule):
     for its true fans and the gains of the activation before it. What fits none within a factor
     1.6 is compared with the known mistakes, within four standard errors. Left alone are weights
     whose scale is of no consequence: those with a normalisation after them, unless they are 30
-    times too large, and output layers and the last layers of residual branches that are small.
+    times too large, and output layers that are small.
 
     Note; warning if the variance is 100 times too large. As grave as what follows from it, where
     a measured vanishing or exploding is at least half accounted for by the weights named. PyTorch's
@@ -112,9 +112,8 @@ def _misfits(record: Record) -> list[Misfit]:
             return False
         if found.factor > 1:
             return bool(free.intersection(nodes)) or found.factor >= _GROSS_NORMALISED
-        branch_end = any(_joins(reader) for reader in after)
         inside = free.intersection(nodes) and hidden.intersection(nodes)
-        return bool(inside) and not branch_end and found.weight.role != "recurrent"
+        return bool(inside) and found.weight.role != "recurrent"
 
     return [found for found in misfits(_measurable(record)) if matters(found)]
 
@@ -130,11 +129,6 @@ def _measurable(record: Record) -> list[WeightRecord]:
         and weight.values.variance > 0
         and not _truncated(weight)
     ]
-
-
-def _joins(layer: LayerRecord) -> bool:
-    """Whether an operation ends a residual or gated branch; a bias alone is no second input."""
-    return layer.op == "mul" or (layer.op == "add" and len(layer.inputs) > 1)
 
 
 def _consequences(record: Record, group: list[Misfit]) -> tuple[str, ...]:
