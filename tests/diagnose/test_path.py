@@ -65,6 +65,22 @@ def test_what_lies_before_a_normalisation_is_kept_apart():
     assert [cut.name for cut in way.free] == ["b"]
 
 
+@pytest.mark.parametrize(("root", "join"), [("rsqrt", "mul"), ("linalg_vector_norm", "div")])
+def test_a_normalisation_written_out_by_hand_counts_as_one(root, join):
+    layers = [
+        layer("a", inputs=("x",)),
+        layer("size", root, ("a",)),
+        layer("normed", join, ("a", "size")),
+        layer("b", inputs=("a",)),
+        layer("size2", root, ("b",)),
+        layer("normed2", join, ("b", "size2")),
+        layer("c", inputs=("normed2",)),
+    ]
+    way = path(record(layers, [weight(f"{n}.w", n) for n in "abc"]))
+    assert [cut.name for cut in way.normalised] == ["a"]
+    assert [cut.name for cut in way.free] == ["b"]
+
+
 def test_masks_and_position_codes_are_not_the_signal():
     layers = [
         layer("positions", "embedding", (), second=50.0),

@@ -16,6 +16,7 @@ from evenflow.plan.uses import WEIGHTS
 from evenflow.record.record import LayerRecord, Record, WeightRecord
 
 NORMALISATIONS = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
+_ROOTS = frozenset({"sqrt", "norm", "linalg_norm", "linalg_vector_norm"})
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,7 @@ def path(record: Record) -> Path:
     """The signal's path through the network that was recorded."""
     layers = carriers(record)
     weighted = nodes_of(matrices(record))
-    norms = [i for i, layer in enumerate(layers) if layer.op in NORMALISATIONS]
-    border = norms[-1] if norms else -1
+    border = last_normalisation(layers)
     cuts: tuple[list[Cut], list[Cut]] = ([], [])
     before: LayerRecord | None = None
     for i, crossing in enumerate(_crossing(layers)):
@@ -68,6 +68,22 @@ def path(record: Record) -> Path:
             cuts[i > border].append(_cut(before, crossing))
         before = layers[i]
     return Path(tuple(cuts[0]), tuple(cuts[1]))
+
+
+def last_normalisation(layers: Sequence[LayerRecord]) -> int:
+    """Index of the last operation that divides its input by the input's own size; −1 for none.
+
+    Written out by hand that is a product with a reciprocal root, or a quotient by a root or norm.
+    """
+    ops = {layer.node: layer.op for layer in layers}
+    found = [
+        i
+        for i, layer in enumerate(layers)
+        if layer.op in NORMALISATIONS
+        or (layer.op == "mul" and "rsqrt" in map(ops.get, layer.inputs))
+        or (layer.op == "div" and not _ROOTS.isdisjoint(map(ops.get, layer.inputs)))
+    ]
+    return found[-1] if found else -1
 
 
 def alone(record: Record) -> set[str]:

@@ -11,6 +11,7 @@ from evenflow.diagnose.path import (
     alone,
     before_any,
     carriers,
+    last_normalisation,
     matrices,
     nodes_of,
     path,
@@ -101,8 +102,7 @@ class WrongFanOrGain(Rule):
 def _misfits(record: Record) -> list[Misfit]:
     """The misfits whose scale is of consequence."""
     layers = carriers(record)
-    norms = [i for i, layer in enumerate(layers) if layer.op in NORMALISATIONS]
-    free = {layer.node for layer in layers[norms[-1] + 1 if norms else 0 :]}
+    free = {layer.node for layer in layers[last_normalisation(layers) + 1 :]}
     hidden = before_any(record, nodes_of(matrices(record)))
 
     def matters(found: Misfit) -> bool:
