@@ -17,13 +17,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import special
 
-import torch
 from evenflow import sample
-from evenflow.plan.distributions import Normal, Simple, TruncatedNormal, Uniform
-from evenflow.sample.contract import recipe
+from evenflow.planning.distributions import Normal, Simple, TruncatedNormal, Uniform
+from evenflow.sampling.contract import recipe
 
 DISTRIBUTIONS: dict[str, Simple] = {
     "uniform": Uniform(0.05),

@@ -17,13 +17,13 @@ import statistics
 import time
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
+from torch import nn
 
 import evenflow as ef
-import torch
 from evenflow.torch.inputs import Call
 from evenflow.torch.noise import noise_like, noise_rows
-from torch import nn
 
 DEPTH, WIDTH = 30, 256
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -82,7 +82,7 @@ def gradients(model: Stack, x: torch.Tensor, generator: torch.Generator) -> list
 def planned(model: Stack, call: Call) -> list[float]:
     """The plan's own second moments of the pre-activations, before calibration."""
     from evenflow.graph.propagate import propagate
-    from evenflow.plan.build import build_plan
+    from evenflow.planning.build import build_plan
     from evenflow.torch.calibrate import planned_moments
     from evenflow.torch.names import ModelParameters
     from evenflow.torch.trace import trace

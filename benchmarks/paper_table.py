@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-
-import evenflow as ef
 import torch
 from torch import nn
+
+import evenflow as ef
 
 WIDTH, LAYERS, IMAGES, SIDE, CLASSES = 1000, 5, 300, 32, 9
 PRIORS = np.array([1 / 6] * 3 + [1 / 9] * 3 + [1 / 18] * 3)

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 
+import torch
 from sklearn.datasets import load_digits
+from torch import nn
 
 import evenflow as ef
-import torch
 from evenflow.diagnose.path import path
 from evenflow.diagnose.rules.forward import signal_left
-from torch import nn
 
 STEPS, BATCH, WIDTH = 600, 64, 128
 DEPTHS = (3, 4, 5, 7, 10, 15, 20, 25, 30)

@@ -25,7 +25,9 @@ def rows() -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     x = torch.randn(256, WIDTH, generator=torch.Generator().manual_seed(0))
     for scheme, label in SCHEMES.items():
-        model = nn.Sequential(*[m for _ in range(DEPTH) for m in (nn.Linear(WIDTH, WIDTH), nn.Tanh())])
+        model = nn.Sequential(
+            *[m for _ in range(DEPTH) for m in (nn.Linear(WIDTH, WIDTH), nn.Tanh())]
+        )
         ef.init_(model, x, scheme=scheme, seed=0)
         linear = [layer for layer in ef.check(model, x).record.layers if layer.op == "linear"]
         for depth, layer in enumerate(linear, start=1):
@@ -59,7 +61,9 @@ def main() -> None:
     )
 
     def axis(field: str) -> alt.Y:
-        return alt.Y(f"{field}:Q", title=None, scale=alt.Scale(type="log"), axis=alt.Axis(format="~e"))
+        return alt.Y(
+            f"{field}:Q", title=None, scale=alt.Scale(type="log"), axis=alt.Axis(format="~e")
+        )
 
     lines = base.mark_line(strokeWidth=1.5, opacity=0.6).encode(y=axis("predicted"))
     points = base.mark_point(filled=True, size=22, opacity=1).encode(y=axis("measured"))

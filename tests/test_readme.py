@@ -17,7 +17,11 @@ def block(language: str) -> str:
 
 def test_python_example_ends_clean() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import torch; torch.manual_seed(0)\n" + block("python") + "\nprint(plan)"],
+        [
+            sys.executable,
+            "-c",
+            "import torch; torch.manual_seed(0)\n" + block("python") + "\nprint(plan)",
+        ],
         capture_output=True,
         text=True,
         timeout=300,

@@ -13,8 +13,8 @@ from evenflow._version import __version__
 if TYPE_CHECKING:
     from evenflow.errors import EvenflowError as EvenflowError
     from evenflow.gains import gain as gain
-    from evenflow.plan.plan import Plan as Plan
-    from evenflow.plan.schemes import schemes as schemes
+    from evenflow.planning.plan import Plan as Plan
+    from evenflow.planning.schemes import schemes as schemes
     from evenflow.torch.api import check as check
     from evenflow.torch.api import init_ as init_
     from evenflow.torch.api import plan as plan
@@ -51,12 +51,12 @@ _TENSOR_FUNCTIONS = (
 _HOMES = {
     **dict.fromkeys(_TENSOR_FUNCTIONS, "evenflow.torch.functions"),
     "EvenflowError": "evenflow.errors",
-    "Plan": "evenflow.plan.plan",
+    "Plan": "evenflow.planning.plan",
     "check": "evenflow.torch.api",
     "gain": "evenflow.gains",
     "init_": "evenflow.torch.api",
     "plan": "evenflow.torch.api",
-    "schemes": "evenflow.plan.schemes",
+    "schemes": "evenflow.planning.schemes",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

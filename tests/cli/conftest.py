@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-
 import torch
+from click.testing import CliRunner
 
 MODELS = Path(__file__).parent / "models"
 

@@ -3,11 +3,11 @@
 import json
 
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, load_model
 
 import evenflow as ef
-import torch
 from evenflow.torch.weights_file import save_weights
 
 

@@ -262,6 +262,7 @@ def test_a_loss_without_a_known_chance_is_skipped():
         ("cross_entropy", "gelu", 2.3, []),
         ("bce_logits", "logistic", 0.7, ["error"]),
         ("bce_logits", "softmax", 0.7, ["error"]),
+        ("bce_logits", "log_softmax", 0.7, ["error"]),
         ("bce_logits", "relu", 0.7, ["warning"]),
         ("bce_logits", "", 0.7, []),
         ("bce", "logistic", 0.7, []),

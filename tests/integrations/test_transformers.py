@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
-import torch
 from evenflow.cli import main
 from evenflow.errors import InputError
 from evenflow.integrations.transformers import from_config, synthetic_inputs

@@ -32,7 +32,9 @@ def test_hermite_degrees_are_the_shared_part_map() -> None:
 
 def test_relu_fluctuations_have_their_closed_form() -> None:
     table = response(find("relu"))
-    assert_allclose(np.interp(0.0, table.log_q, table.spread_forward), 5.0, rtol=1e-3)  # (3/2)/(1/2)² − 1
+    assert_allclose(
+        np.interp(0.0, table.log_q, table.spread_forward), 5.0, rtol=1e-3
+    )  # (3/2)/(1/2)² − 1
     assert_allclose(np.interp(0.0, table.log_q, table.spread_slope), 1.0, rtol=1e-3)
 
 

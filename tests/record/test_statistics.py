@@ -168,6 +168,13 @@ def test_effective_rank_follows_the_spectrum():
     assert measure(x, unit_axis=1).effective_rank == pytest.approx(expected, rel=0.2)
 
 
+def test_one_example_alone_has_no_effective_rank():
+    """Rank is told from pairs of different rows: with all but one at zero there is no pair."""
+    assert np.isnan(measure(np.array([[1.0, 2.0], [0.0, 0.0]]), unit_axis=1).effective_rank)
+    right_angles = measure(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), unit_axis=1)
+    assert right_angles.effective_rank == 3
+
+
 def test_memory_does_not_grow_with_the_batch():
     def peak(batch: int) -> int:
         x = np.ones((batch, 4096), dtype=np.float32)

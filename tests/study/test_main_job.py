@@ -3,9 +3,9 @@
 import math
 
 import pytest
+import torch
 from click.testing import CliRunner
 
-import torch
 from evenflow.cli import main
 from evenflow.errors import InputError
 from evenflow.study import main_job

@@ -5,10 +5,10 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
+import torch
 from theory_oracle import ORACLES, PARAMETRISED
 from torch.nn import functional as F
 
-import torch
 from evenflow.errors import InputError
 from evenflow.theory.activations import catalogue, find, from_callable
 

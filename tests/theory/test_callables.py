@@ -123,6 +123,15 @@ def test_slow_tails_are_integrated() -> None:
         gain(heavy, q=2.1)
 
 
+def test_either_square_may_be_what_grows_too_fast() -> None:
+    def bell(z):
+        return np.exp(z * z / 8)
+
+    for function, derivative in ((bell, np.zeros_like), (np.zeros_like, bell)):
+        with pytest.raises(ActivationError, match="grows too fast"):
+            gain(from_callable(function, derivative), q=2.1)
+
+
 def noise():
     rng = np.random.default_rng(0)
     return lambda z: z * (rng.random(z.shape) > 0.5)

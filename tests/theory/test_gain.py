@@ -135,6 +135,7 @@ def test_an_activation_a_name_and_a_callable_agree() -> None:
         (-1.0, 0.0, "no second moment"),
         (math.nan, 0.0, "no second moment"),
         (math.inf, 0.0, "no second moment"),
+        (1e77, 0.0, "no second moment"),
         (1.0, math.nan, "no second moment"),
         (1.0, 1.1, "below mean"),
     ],
@@ -142,6 +143,20 @@ def test_an_activation_a_name_and_a_callable_agree() -> None:
 def test_impossible_operating_points_are_refused(q, mean, says) -> None:
     with pytest.raises(InputError, match=says):
         gain("tanh", q, mean)
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_extreme_operating_points_keep_their_order(name) -> None:
+    for q in (5e-324, 1e-300, 1e-100, 1e-8, 1e4, 1e30, 1e75):
+        for tilt in (0.0, 1e-3, -0.99968, 1 - 1e-9):  # −0.99968: GELU all but underflows at q = 1e4
+            mean = tilt * math.sqrt(q)
+            found = gain(name, q, mean)
+            assert 0 <= found.mean**2 <= found.second < math.inf
+            assert 0 <= found.backward < math.inf
+            if mean**2 < q:
+                s = mean**2 + 0.3 * (q - mean**2)
+                assert found.mean**2 <= found.shared(s) <= found.second
+                assert 0 <= found.shared_backward(s) <= found.backward
 
 
 def test_rounding_of_q_is_forgiven() -> None:

@@ -11,6 +11,7 @@ from torch import nn
 
 import evenflow as ef
 from evenflow.errors import InputError
+
 from ..zoo import ZOO, Case
 
 

@@ -6,8 +6,9 @@ import math
 from dataclasses import replace
 
 import pytest
-
 import torch
+from torch import nn
+
 from evenflow.diagnose.finding import Diagnosis, Finding, RuleOutcome
 from evenflow.errors import InputError
 from evenflow.report.comparison import TrainingCurve, Trial
@@ -15,7 +16,6 @@ from evenflow.torch.fix import fix, helped
 from evenflow.torch.inputs import Call
 from evenflow.torch.losses import Loss
 from evenflow.torch.train import RATES, Examples, Training, copied, seeded
-from torch import nn
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(64, 8, generator=GENERATOR)

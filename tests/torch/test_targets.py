@@ -4,9 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
-import torch
 from evenflow.errors import InputError
 from evenflow.torch.targets import (
     Target,

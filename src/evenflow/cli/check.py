@@ -141,7 +141,7 @@ def _command(ctx: click.Context) -> str:
 def _fixed(report: Report, target: Target, scheme: str, rules: dict[str, Any]) -> Report:
     """The report with what a plan would change, and whether that helps."""
     from evenflow.cli.console import progress_bars
-    from evenflow.plan.plan import rows
+    from evenflow.planning.plan import rows
     from evenflow.report.report import PlanRow
     from evenflow.torch import api
     from evenflow.torch.fix import fix

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from evenflow.plan.plan import Plan, grouped_rows
+from evenflow.planning.plan import Plan, grouped_rows
 
 if TYPE_CHECKING:
     from evenflow.report.report import Report

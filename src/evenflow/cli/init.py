@@ -48,7 +48,7 @@ def init(
     """
     from evenflow.cli.console import console, print_plan, working
     from evenflow.cli.target import load
-    from evenflow.plan.plan import Plan
+    from evenflow.planning.plan import Plan
     from evenflow.torch import api
     from evenflow.torch.weights_file import save_weights
 

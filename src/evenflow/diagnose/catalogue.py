@@ -18,6 +18,10 @@ cause comes first. Levels: an **error** keeps the network from learning, a **war
 hampers it, a **note** is worth knowing. A rule that lacks what it needs is skipped, which is not
 passed. `evenflow explain CODE` prints one of the explanations below.
 
+What a rule may need: the signal's *path* (which operation reads which), *gradients* (a backward
+pass), *examples* (at least two that differ), *activations* of the catalogue, a *loss* of a known
+kind, floating-point *inputs*.
+
 This page is made by `python -m evenflow.diagnose.catalogue > docs/rules.md`.
 """
 

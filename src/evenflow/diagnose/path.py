@@ -1,4 +1,4 @@
-"""The signal's path: what is alive after each layer that has a weight, and how strong it is.
+"""The signal's path: what each layer with a weight still has to build on, and how strong it is.
 
 A network is cut just before every layer with a weight but the first. What crosses the cut (results
 that are read from there on, residual streams included) carries all that the rest of the network
@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from evenflow.plan.uses import WEIGHTS
+from evenflow.planning.uses import WEIGHTS
 from evenflow.record.record import LayerRecord, Record, WeightRecord
 
 NORMALISATIONS = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})

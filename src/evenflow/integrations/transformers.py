@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
@@ -15,7 +16,6 @@ from transformers import (
     PreTrainedModel,
 )
 
-import torch
 from evenflow.errors import InputError
 from evenflow.torch.train import seeded
 

@@ -174,8 +174,6 @@ def _effective_rank(x: Array) -> float:
     examples, before, units, after = x.shape
     positions = before * after
     count = min(examples * positions, _ROWS, max(_ROW_ELEMENTS // units, 32))
-    if count < 2:
-        return _NAN
     chosen = np.linspace(0, examples * positions - 1, count).astype(np.int64)
     b, p = chosen // positions, chosen % positions
     rows = x[b, p // after, :, p % after].astype(np.float64)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-
 import torch
+
 from evenflow.errors import InputError
 
 _TRAINING = 1347

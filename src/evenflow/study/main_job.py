@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from evenflow.plan.plan import rows
+
+from evenflow.planning.plan import rows
 from evenflow.report.report import PlanRow, Report
 from evenflow.study.digits import digits
 from evenflow.study.registry import Progress

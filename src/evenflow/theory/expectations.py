@@ -21,6 +21,8 @@ _EDGES = np.concatenate((-_EDGES[:0:-1], _EDGES))
 _BENDS: Array = np.array([0.0, 1.0, 2.2, 4.5, 9.0, 18.0, 36.0])
 _BENDS = np.concatenate((-_BENDS[:0:-1], _BENDS))
 """Where smooth activations change, on their own scale; wide Gaussians need panels of that size."""
+WIDE = 0.6
+"""Standard deviation above which they do."""
 
 
 def expectations(activation: Activation, mean: float, variance: float) -> Expectations:
@@ -42,10 +44,10 @@ def panel_edges(points: Array, mean: float, scale: float, end: float = _END) -> 
     return np.sort(edges)
 
 
-def break_points(activation: Activation, scale: float) -> Array:
-    """Points in z that a rule should not straddle when z spreads over ``scale``."""
+def break_points(activation: Activation, wide: bool) -> Array:
+    """Points in z that a rule should not straddle: kinks, and under a wide Gaussian bends too."""
     kinks = np.array(activation.kinks)
-    return np.concatenate((kinks, _BENDS)) if scale > 1 else kinks
+    return np.concatenate((kinks, _BENDS)) if wide else kinks
 
 
 def _by_quadrature(activation: Activation, mean: float, scale: float) -> Expectations:
@@ -57,15 +59,15 @@ def _by_quadrature(activation: Activation, mean: float, scale: float) -> Expecta
         return np.stack((value * root, value * value, slope * slope, value * slope * t))
 
     with np.errstate(over="ignore", invalid="ignore"):
-        edges = panel_edges(break_points(activation, scale), mean, scale)
+        edges = panel_edges(break_points(activation, scale > WIDE), mean, scale)
         values, errors, sizes, ends = integrate(integrand, edges)
     _require_decay(activation, values, ends, mean, scale)
     average, second, backward, cross = values.tolist()
     scales = error_scales(second, backward, cross, mean, scale)
     errors += 4 * np.finfo(float).eps * sizes
-    relative = np.divide(errors, scales, out=np.zeros(4), where=sizes > 0)
-    rounding = _ROUNDING + 8 * np.finfo(float).eps * abs(mean) / scale + 2 * activation.slope_error
-    return Expectations(average, second, backward, cross / scale, float(relative.max()) + rounding)
+    error = float((errors / scales).max()) + 2 * activation.slope_error
+    error += _ROUNDING + 8 * np.finfo(float).eps * abs(mean) / scale  # z too is rounded
+    return Expectations(average, second, backward, cross / scale, error)
 
 
 def _require_decay(

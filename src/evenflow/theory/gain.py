@@ -15,6 +15,7 @@ from evenflow.theory.activations import Activation, find, from_callable
 from evenflow.theory.expectations import expectations
 from evenflow.theory.shared import shared_second, shared_slope
 
+_LARGEST = 1e76
 _SLACK = 1e-9
 """Relative excess of m² or s over what bounds it that counts as rounding of the caller's."""
 
@@ -25,10 +26,10 @@ def gain(
     """The gains of an activation whose input is z ~ N(mean, q − mean²).
 
     ``activation`` is an Activation, a name of the catalogue, or a NumPy callable (see
-    ``from_callable``). ``q`` = E[z²] ≥ mean² is the second moment of the input. With q = mean² z is
-    the constant ``mean``; with q = 0 the result is the limit q → 0: Glorot's linearisation. Raises
-    InputError for an impossible operating point or an unknown name, ActivationError for a callable
-    that is no activation or whose expectations do not exist.
+    ``from_callable``). ``q`` = E[z²], mean² ≤ q ≤ 1e76, is the second moment of the input. With
+    q = mean² z is the constant ``mean``; with q = 0 the result is the limit q → 0: Glorot's
+    linearisation. Raises InputError for an impossible operating point or an unknown name,
+    ActivationError for a callable that is no activation or whose expectations do not exist.
     """
     return _gain(as_activation(activation), float(q), float(mean))
 
@@ -120,7 +121,8 @@ def _classic(factor: float) -> float:
 @lru_cache(maxsize=4096)
 def _gain(activation: Activation, q: float, mean: float) -> Gain:
     found = expectations(activation, mean, _variance(q, mean))
-    second, backward = found.second, found.backward
+    second = max(found.second, found.mean**2)  # equal for a constant, but for rounding
+    backward = found.backward
     if q > 0:
         forward = second / q
         chi = backward / forward if forward > 0 else math.nan
@@ -147,10 +149,10 @@ def _gain(activation: Activation, q: float, mean: float) -> Gain:
 
 def _variance(q: float, mean: float) -> float:
     """q − mean², rounded once: the two may nearly cancel. Zero where it is but q's own rounding."""
-    if not (math.isfinite(q) and math.isfinite(mean) and q >= 0):
+    if not (0 <= q <= _LARGEST and math.isfinite(mean)):
         raise InputError(
             f"q = {q!r} and mean = {mean!r} are no second moment and mean",
-            remedy="Give a finite q ≥ 0 and a finite mean",
+            remedy=f"Give 0 ≤ q ≤ {_LARGEST:g}, where single precision ends, and a finite mean",
         )
     variance = float(Fraction(q) - Fraction(mean) ** 2)
     if variance < -_SLACK * q:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from evenflow.theory.activations.activation import Activation, Curve
-from evenflow.theory.expectations import break_points, panel_edges
+from evenflow.theory.expectations import WIDE, break_points, panel_edges
 from evenflow.theory.normal import Array, density
 from evenflow.theory.quadrature import integrate
 
@@ -24,6 +24,8 @@ _BESIDE_KINKS: Array = np.array([-8.0, -3.0, 0.0, 3.0, 8.0])
 
 _INNER_POINTS, _INNER_WEIGHTS = np.polynomial.legendre.leggauss(16)
 _INNER_EDGES: Array = np.array([-9.0, -5.0, -2.5, 0.0, 2.5, 5.0, 9.0])
+_INNER_WIDE = 1.2
+"""Private standard deviation above which these panels too need splitting at the bends."""
 _ROWS = 32
 """Outer points taken at a time, so that the arrays of inner points stay within the cache."""
 
@@ -54,7 +56,7 @@ def _mean_square(
         return float(average(np.array([mean]), private)[0]) ** 2
     scale, blur = math.sqrt(shared), math.sqrt(private)
     kinks = np.array(activation.kinks)
-    points = kinks if blur > 1 else break_points(activation, scale)
+    points = break_points(activation, blur < WIDE < scale)
     if blur < scale:
         points = np.concatenate((points, (kinks[:, None] + blur * _BESIDE_KINKS).ravel()))
 
@@ -71,7 +73,7 @@ def _averager(activation: Activation, curve: Curve) -> Callable[[Array, float], 
 
     def average(u: Array, private: float) -> Array:
         blur = math.sqrt(private)
-        points = break_points(activation, blur)
+        points = break_points(activation, blur > _INNER_WIDE)
         rows = [u[i : i + _ROWS] for i in range(0, u.size, _ROWS)]
         return np.concatenate([_average_rows(curve, row, blur, points) for row in rows])
 

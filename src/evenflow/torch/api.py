@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+
 from evenflow.diagnose import diagnose
 from evenflow.errors import InputError
-from evenflow.plan.build import build_plan
-from evenflow.plan.plan import Plan
+from evenflow.planning.build import build_plan
+from evenflow.planning.plan import Plan
 from evenflow.report.report import Report
 from evenflow.torch.apply import apply_, check_fits
 from evenflow.torch.calibrate import calibrate_

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-
 import torch
+
 from evenflow.errors import InputError, PlanError
-from evenflow.plan.distributions import Distribution
-from evenflow.plan.plan import Plan
-from evenflow.sample import Dtype, fill
+from evenflow.planning.distributions import Distribution
+from evenflow.planning.plan import Plan
+from evenflow.sampling import Dtype, fill
 from evenflow.torch.names import ModelParameters
 
 FILLABLE: dict[torch.dtype, Dtype] = {

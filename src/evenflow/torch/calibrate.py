@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+
 from evenflow.errors import InputError
 from evenflow.graph.graph import Graph, Ref
 from evenflow.graph.propagate import propagate
-from evenflow.plan.plan import Plan
-from evenflow.plan.scaling import moments, rescaled
-from evenflow.plan.uses import Use, uses
+from evenflow.planning.plan import Plan
+from evenflow.planning.scaling import moments, rescaled
+from evenflow.planning.uses import Use, uses
 from evenflow.torch.apply import write
 from evenflow.torch.execute import run
 from evenflow.torch.inputs import Call
@@ -39,6 +40,13 @@ def calibrate_(
     same weights again. Weights whose output the calculus cannot predict are left as planned.
     """
     graph = trace.graph
+    for name, tensor in call.tensors().items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise InputError(
+                "the calibration batch holds values that are not finite",
+                where=f"input {name}",
+                remedy="look at the inputs for NaN or infinite values",
+            )
     targets = propagate(graph, planned_moments(plan, graph, parameters), input_moments(graph, call))
     watcher = _Calibration(
         plan,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 import torch
+
 from evenflow.errors import ActivationError
 from evenflow.theory.activations import Activation, from_callable
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 
-import torch
 from evenflow.torch.inputs import Call
 from evenflow.torch.module_walk import replay
 from evenflow.torch.names import ModelParameters

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+
 from evenflow.diagnose.finding import LEVELS, Diagnosis
 from evenflow.errors import InputError
-from evenflow.plan.plan import Plan
+from evenflow.planning.plan import Plan
 from evenflow.report.comparison import Comparison, TrainingCurve, Trial
 from evenflow.report.report import Report
 from evenflow.torch.api import check, init_

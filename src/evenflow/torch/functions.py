@@ -1,7 +1,7 @@
 """Fill one tensor, in the style of ``torch.nn.init``, but never from the global random state.
 
 Every function takes either ``seed=`` and ``name=``, which give the values that a plan gives the
-parameter of that name under that seed (``evenflow.sample``), or ``generator=``, a
+parameter of that name under that seed (``evenflow.sampling``), or ``generator=``, a
 ``torch.Generator`` from which a fresh seed is drawn. A bare tensor does not say how it is used, so
 schemes assume torch's own layout (out, in, *taps): fan_in = in·taps, fan_out = out·taps. Where that
 is wrong (``x @ W``, strides, transposed or packed weights), pass ``fan_in=`` and ``fan_out=``, or
@@ -15,8 +15,9 @@ from math import prod
 from typing import Protocol
 
 import torch
+
 from evenflow.errors import InputError
-from evenflow.plan.distributions import (
+from evenflow.planning.distributions import (
     DeltaOrthogonal,
     Distribution,
     Normal,
@@ -24,8 +25,8 @@ from evenflow.plan.distributions import (
     TruncatedNormal,
     Uniform,
 )
-from evenflow.plan.scaling import scaled
-from evenflow.plan.schemes import Site, formula, scheme
+from evenflow.planning.scaling import scaled
+from evenflow.planning.schemes import Site, formula, scheme
 from evenflow.torch.apply import write
 
 

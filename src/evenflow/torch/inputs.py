@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch.utils import _pytree as pytree
 
-import torch
 from evenflow.errors import InputError
 from evenflow.torch.preserve import preserved
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 
-import torch
 from evenflow.errors import InputError
 
 LossFunction = Callable[[Any, Any], torch.Tensor]

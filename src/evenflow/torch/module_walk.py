@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch.utils import _pytree as pytree
 
-import torch
 from evenflow.graph.graph import Argument, Graph, Node, Parameter, Ref
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
+import torch
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.parameter import is_lazy
 
-import torch
 from evenflow.errors import InputError
 from evenflow.graph.graph import Parameter
-from evenflow.sample.contract import canonical_name
+from evenflow.sampling.contract import canonical_name
 
 
 def unwrap(model: torch.nn.Module) -> torch.nn.Module:

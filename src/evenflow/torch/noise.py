@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+
 from evenflow.errors import InputError
 from evenflow.torch.inputs import Call
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 
 from evenflow.graph.graph import Graph
-from evenflow.plan.before import before
-from evenflow.plan.uses import Use
+from evenflow.planning.before import before
+from evenflow.planning.uses import Use
 from evenflow.record.record import WeightRecord
 from evenflow.record.statistics import measure
 from evenflow.record.weights import measure_weight

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
+import torch
 from torch.nn.utils import parametrize
 
-import torch
 from evenflow.torch.apply import FILLABLE, as_array, repeats_memory
 from evenflow.torch.names import ModelParameters
 

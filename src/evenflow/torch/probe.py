@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 import torch
+
 from evenflow._version import __version__
 from evenflow.errors import InputError
 from evenflow.graph.axes import unit_axes
 from evenflow.graph.graph import Graph, Node
 from evenflow.graph.propagate import Derivation, propagate
 from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
-from evenflow.plan.uses import uses
+from evenflow.planning.uses import uses
 from evenflow.record.jacobian import mean_singular_value
 from evenflow.record.record import LayerRecord, LossRecord, Record, Statistics
 from evenflow.record.saturation import saturation

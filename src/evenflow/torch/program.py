@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
-import torch
 from evenflow.graph.graph import Argument, Graph, Node, Parameter, Ref
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters

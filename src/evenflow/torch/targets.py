@@ -11,10 +11,10 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-import torch
 from evenflow.errors import InputError
 from evenflow.torch.inputs import Call
 from evenflow.torch.losses import LossFunction

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch.export import ExportedProgram
 
-import torch
 from evenflow.errors import InputError
 from evenflow.graph.fuse import fuse
 from evenflow.graph.graph import Graph

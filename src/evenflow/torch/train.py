@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch.utils import _pytree as pytree
 
-import torch
 from evenflow.errors import InputError
 from evenflow.torch.inputs import Call
 from evenflow.torch.losses import Loss, main_output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from evenflow.graph.graph import Graph
 from evenflow.graph.moments import Moments
 from evenflow.torch.inputs import Call

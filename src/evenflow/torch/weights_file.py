@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_model
 
-import torch
 from evenflow.atomic import replacing
 from evenflow.errors import InputError
-from evenflow.sample.contract import canonical_name
+from evenflow.sampling.contract import canonical_name
 from evenflow.torch.names import unwrap
 
 

@@ -2,9 +2,8 @@
 
 import itertools
 
-from healthy import images
-
 import torch
+from healthy import images
 from torch import nn
 
 

@@ -22,7 +22,7 @@ from evenflow.diagnose.rules.backward import gradients
 from evenflow.diagnose.rules.forward import second_moments, signal_left
 from evenflow.diagnose.trend import NOTE
 from evenflow.diagnose.words import figure, times
-from evenflow.plan.distributions import TruncatedNormal
+from evenflow.planning.distributions import TruncatedNormal
 from evenflow.record.record import Record, WeightRecord
 
 _GROSS = 100.0
@@ -66,13 +66,12 @@ class WrongFanOrGain(Rule):
         groups: dict[tuple[str, bool], list[Misfit]] = {}
         for found in _misfits(record):
             groups.setdefault((found.looks_like, found.factor > 1), []).append(found)
-        carriers_of_all = alone(record)
+        trunk = alone(record)
         told = []
         for group in groups.values():
             finding = self._told(record, group)
-            harmless = group[0].customary or not any(
-                carriers_of_all.intersection(each.weight.layers) for each in group
-            )
+            beside = not any(trunk.intersection(each.weight.layers) for each in group)
+            harmless = group[0].customary or beside
             if finding.explains or finding.level != "note" or not harmless:
                 told.append(finding)
         return told

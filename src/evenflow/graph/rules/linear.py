@@ -1,7 +1,8 @@
 """Linear operations: matrix products, convolutions, look-up.
 
-A sum of n products of independent x and w has second moment n q_x q_w + n(n − 1) (m_x m_w)²: the
-first term alone where weights have mean zero. n is the mean number of terms that are really
+A sum of n products of independent x and w has second moment n q_x q_w, and as much again as pairs
+of terms share: n m_w² times m_x² for each other unit, s_T for each other position of the same one.
+Weights of mean zero have the first term alone. n is the mean number of terms that are really
 summed. Backwards q_x' = n' q_w q_δ, n' the number of terms in the gradient of one input element.
 """
 
@@ -14,14 +15,19 @@ from evenflow.graph.rules.registry import Cotangents, Step, register
 from evenflow.graph.taps import landing_taps
 
 
-def _summed(x: Moments, w: Moments, terms: float) -> Moments:
-    """Moments of a sum of ``terms`` products x·w."""
-    cross = max(terms * (terms - 1), 0.0) * (x.mean * w.mean) ** 2
+def _summed(x: Moments, w: Moments, terms: float, positions: float = 1.0) -> Moments:
+    """Moments of a sum of ``terms`` products x·w, of which ``positions`` are of one unit each."""
+
+    def at(of_x: float, of_w: float) -> float:
+        beside = max(positions - 1, 0.0) * min(of_x, x.shared_positions)
+        across = max(terms - max(positions, 1.0), 0.0) * x.mean**2
+        return terms * (of_x * of_w + (beside + across) * w.mean**2)
+
     return Moments(
         terms * x.mean * w.mean,
-        terms * x.second * w.second + cross,
-        terms * x.shared_examples * w.shared_examples + cross,
-        terms * x.shared_positions * w.shared_positions + cross,
+        at(x.second, w.second),
+        at(x.shared_examples, w.shared_examples),
+        at(x.shared_positions, w.shared_positions),
     )
 
 
@@ -104,8 +110,10 @@ _sum_with_product("addmm", "mat1", "mat2")
 _sum_with_product("baddbmm", "batch1", "batch2")
 
 
-def _conv_terms(step: Step, transposed: bool) -> tuple[float, float]:
-    """Mean terms summed into an output element, and into an element of the input's gradient."""
+def _conv_terms(step: Step, transposed: bool) -> tuple[float, float, float]:
+    """Mean terms summed into an output element, and into an element of the input's gradient; and
+    how many of the former are positions of one channel.
+    """
     weight = step.shape("weight")
     axes = len(weight) - 2
     sizes_in, sizes_out = step.shape("input")[-axes:], step.node.shape[-axes:]
@@ -120,7 +128,8 @@ def _conv_terms(step: Step, transposed: bool) -> tuple[float, float]:
     groups = int(step.number("groups", 1))
     channels_in = weight[0] // groups if transposed else weight[1]
     channels_out = weight[1] if transposed else weight[0] // groups
-    return channels_in * landed / prod(sizes_out), channels_out * landed / prod(sizes_in)
+    taps = landed / prod(sizes_out)
+    return channels_in * taps, channels_out * landed / prod(sizes_in), taps
 
 
 def _padding(step: Step, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:
@@ -134,11 +143,12 @@ def _padding(step: Step, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> 
 
 def _conv(transposed: bool) -> None:
     def forward(step: Step) -> Moments:
-        terms, _ = _conv_terms(step, transposed)
-        return _with_bias(step, _summed(step.of("input"), step.of("weight"), terms))
+        terms, _, taps = _conv_terms(step, transposed)
+        return _with_bias(step, _summed(step.of("input"), step.of("weight"), terms, taps))
 
     def backward(step: Step, cotangent: float) -> Cotangents:
-        return _weighted(step, cotangent, *_conv_terms(step, transposed))
+        terms_forward, terms_backward, _ = _conv_terms(step, transposed)
+        return _weighted(step, cotangent, terms_forward, terms_backward)
 
     name = "conv_transpose" if transposed else "conv"
     register(*(f"{name}{axes}d" for axes in (1, 2, 3)), forward=forward, backward=backward)

@@ -8,6 +8,8 @@ for the others), the k-th part of what positions share beyond that, and the (k·
 
 RMS norm takes off nothing and divides by q. Backwards a gradient passes times γ²/σ², less the
 directions that normalising takes out of its k·p elements: two (mean and scale), one for RMS norm.
+
+Weight norm is g·v/‖v‖: n elements of v get the length g, so each the second moment E[g²]/n.
 """
 
 from __future__ import annotations
@@ -128,3 +130,24 @@ _normalisation("layer_norm", _layer)
 _normalisation("group_norm", _group)
 _normalisation("instance_norm", _instance)
 _normalisation("rms_norm", _mean_square)
+
+
+def _slice_of(step: Step) -> int:
+    """Elements of v that one length g belongs to."""
+    return prod(step.shape("v")) // max(prod(step.shape("g")), 1)
+
+
+def _weight_norm(step: Step) -> Moments:
+    v, g, n = step.of("v"), step.of("g"), _slice_of(step)
+    if v.second <= 0:
+        raise NoRuleError("a weight is normalised by a length of zero")
+    return Moments.parameter(g.mean * v.mean * (n * v.second) ** -0.5, g.second / n)
+
+
+def _weight_norm_back(step: Step, cotangent: float) -> Cotangents:
+    n = _slice_of(step)
+    across = step.of("g").second / (n * step.of("v").second) * (1 - 1 / n)
+    return step.total(("v", across * cotangent), ("g", cotangent))
+
+
+register("_weight_norm", forward=_weight_norm, backward=_weight_norm_back)

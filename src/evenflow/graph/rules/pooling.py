@@ -7,6 +7,7 @@ is taken inside, max φ(z) = φ(max z), because φ(z) itself is no longer Gaussi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache, reduce
 from math import prod
 
@@ -18,7 +19,6 @@ from evenflow.graph.moments import Moments
 from evenflow.graph.rules.registry import Cotangents, Step, register
 from evenflow.graph.taps import landing_taps
 from evenflow.theory.activations import Activation, find
-from evenflow.theory.normal import density, distribution
 
 Array = npt.NDArray[np.float64]
 
@@ -129,12 +129,13 @@ register(
 
 
 @lru_cache(maxsize=64)
-def _largest(n: float) -> tuple[Array, Array, Array, Array]:
-    """Nodes and weights: a standard normal, and the largest of ``n`` of them."""
-    shared, shared_weights = hermegauss(31)
-    private = np.linspace(-9.0, 9.0, 721)
-    weights = n * density(private) * distribution(private) ** (n - 1)
-    return shared, shared_weights / shared_weights.sum(), private, weights / weights.sum()
+def _largest(n: float) -> tuple[Array, Array]:
+    """Nodes and weights of the largest of ``n`` standard normal numbers."""
+    from scipy.special import ndtr  # slow to import, and few networks need it
+
+    nodes = np.linspace(-9.0, 9.0, 361)
+    density = np.exp(-(nodes**2) / 2) * ndtr(nodes) ** (n - 1)
+    return nodes, density / density.sum()
 
 
 def _source(step: Step, argument: str = "input") -> tuple[Activation, Moments]:
@@ -149,26 +150,47 @@ def _source(step: Step, argument: str = "input") -> tuple[Activation, Moments]:
     return find("linear"), step.of(argument)
 
 
-def _values(z: Moments, shared: float, n: float) -> tuple[Array, Array, Array]:
-    """Pre-activations of the largest on a grid (shared × private), and the two sets of weights."""
-    h, h_weights, t, t_weights = _largest(n)
-    common = np.sqrt(max(shared - z.mean**2, 0.0))
-    own = np.sqrt(max(z.second - shared, 0.0))
-    return z.mean + common * h[:, None] + own * t[None, :], h_weights, t_weights
+@dataclass(frozen=True)
+class _Maximum:
+    """Pre-activations of the largest of a window: (shared by examples, by positions, private)."""
+
+    values: Array
+    examples: Array
+    positions: Array
+    private: Array
+
+    @classmethod
+    def of(cls, z: Moments, n: float) -> _Maximum:
+        """The largest of ``n`` elements that share what positions share."""
+        nodes, weights = hermegauss(21)
+        weights = weights / weights.sum()
+        largest, private = _largest(n)
+        common = np.sqrt(max(z.shared_examples - z.mean**2, 0.0)) * nodes
+        own = np.sqrt(max(z.shared_positions - z.shared_examples, 0.0)) * nodes
+        rest = np.sqrt(max(z.second - z.shared_positions, 0.0)) * largest
+        values = z.mean + common[:, None, None] + own[:, None] + rest
+        return cls(values, weights, weights, private)
+
+    def mean(self, of_values: Array) -> float:
+        """Expectation of a function of the values."""
+        return float(self.examples @ (of_values @ self.private @ self.positions))
+
+    def moments(self, activation: Activation) -> Moments:
+        """Of the activation's outputs."""
+        outputs = activation.function(self.values)
+        by_position = outputs @ self.private
+        by_example = by_position @ self.positions
+        return Moments(
+            float(self.examples @ by_example),
+            self.mean(outputs**2),
+            float(self.examples @ by_example**2),
+            float(self.examples @ (by_position**2 @ self.positions)),
+        )
 
 
 def _maximum(step: Step) -> Moments:
-    n = float(_counts(step).mean())
     activation, z = _source(step)
-
-    def at(shared: float) -> tuple[float, float, float]:
-        grid, outer, inner = _values(z, shared, n)
-        values = activation.function(grid)
-        means = values @ inner
-        return float(outer @ means), float(outer @ (values**2 @ inner)), float(outer @ means**2)
-
-    mean, second, positions = at(z.shared_positions)
-    return Moments(mean, second, min(at(z.shared_examples)[2], positions), positions)
+    return _Maximum.of(z, float(_counts(step).mean())).moments(activation)
 
 
 def passed_by_maximum(step: Step) -> float | None:
@@ -184,8 +206,8 @@ def passed_by_maximum(step: Step) -> float | None:
     activation, z = _source(pool)
     if activation is not step.node.activation:
         return None
-    grid, outer, inner = _values(z, z.shared_positions, float(_counts(pool).mean()))
-    return float(outer @ (activation.derivative(grid) ** 2 @ inner))
+    largest = _Maximum.of(z, float(_counts(pool).mean()))
+    return largest.mean(activation.derivative(largest.values) ** 2)
 
 
 def _maximum_back(step: Step, cotangent: float) -> Cotangents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from evenflow.graph.graph import Ref
@@ -75,7 +76,14 @@ def _expanded_back(step: Step, cotangent: float) -> Cotangents:
     return {step.name("input"): cotangent * copies}
 
 
-register("expand", "expand_as", "repeat", forward=_same, backward=_expanded_back)
+def _expanded(step: Step) -> Moments:
+    # Copies along any axis but the examples' are the same number at several positions.
+    x, given = step.of("input"), step.shape("input")
+    kept = len(given) == len(step.node.shape) and given[1:] == step.node.shape[1:]
+    return x if kept else replace(x, shared_positions=x.second)
+
+
+register("expand", "expand_as", "repeat", forward=_expanded, backward=_expanded_back)
 
 
 def _parts(step: Step) -> list[tuple[str, float]]:

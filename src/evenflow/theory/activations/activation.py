@@ -35,10 +35,11 @@ def error_scales(second: float, backward: float, cross: float, mean: float, scal
     """What errors of E[φ], E[φ²], E[φ′²] and cross = E[φφ′t] are measured against.
 
     √E[φ²], E[φ²], E[φ′²], and for cross what makes the q-slope q·cross/(√v·E[φ²]) wrong by one
-    part of max(1, |q-slope|).
+    part of max(1, |q-slope|); never less than what is as good as zero.
     """
     q = mean * mean + scale * scale
-    return np.array([second**0.5, second, backward, max(second * scale / q, abs(cross))])
+    sizes = (second**0.5, second, backward, max(second * scale / q, abs(cross)))
+    return np.maximum(sizes, _NOTHING)
 
 
 class Step(NamedTuple):
@@ -47,6 +48,10 @@ class Step(NamedTuple):
     point: float
     below: float
     above: float
+
+
+_NOTHING = 1e-150
+"""Expectations below this are as good as zero."""
 
 
 class ClosedForm(Protocol):

@@ -101,10 +101,15 @@ class _GaussianGate:
         second = m * (m * gate + 2 * v * mass * g0) + v * (gate + 2 * mass * g1)
         backward = gate + 2 * mass * g1 + bell * ((m / wide) ** 2 + v / wide)
         growth = backward + mass * (2 * g1 - g3)
+        second, backward = max(second, 0.0), max(backward, 0.0)  # where next to nothing is left
         opened = distribution(m / root)  # what the subtraction in E[Φ²] starts from
         terms = (m * m + v) * opened + 2 * v * mass * (abs(m) * g0 + abs(g1))
         slopes = opened + 2 * mass * abs(g1)
-        error = 16 * np.finfo(float).eps * max(terms / second, slopes / backward)
+        error = (
+            16
+            * np.finfo(float).eps
+            * max(terms / max(second, 1e-290), slopes / max(backward, 1e-290))
+        )
         return Expectations(
             float(average), float(second), float(backward), float(growth), float(error)
         )

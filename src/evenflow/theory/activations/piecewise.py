@@ -159,10 +159,10 @@ class PiecewiseQuadratic:
             moments, sizes = _moments_and_sizes((low - mean) / scale, (high - mean) / scale)
             totals += polynomials @ moments
             terms += np.abs(polynomials) @ sizes
+        totals[1:3] = np.maximum(totals[1:3], 0.0)  # squares, where next to nothing is left
         average, second, backward, cross = totals.tolist()
-        scales = error_scales(abs(second), backward, cross, mean, scale)
-        errors = np.divide(terms, scales, out=np.zeros(4), where=terms > 0)
-        error = 8 * np.finfo(float).eps * float(errors.max())
+        scales = error_scales(second, backward, cross, mean, scale)
+        error = 8 * np.finfo(float).eps * float((terms / scales).max())
         return Expectations(average, second, backward, cross / scale, error)
 
     def _average(

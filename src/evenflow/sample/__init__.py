@@ -1,6 +1,0 @@
-"""Counter-based random values: (seed, name, index) to bits to a distribution."""
-
-from evenflow.sample.contract import VERSION, Dtype, canonical_name
-from evenflow.sample.write import fill, sample
-
-__all__ = ["VERSION", "Dtype", "canonical_name", "fill", "sample"]
