@@ -143,7 +143,6 @@ NETWORKS = {
 def test_derived_moments_are_those_of_real_networks(name):
     model, shape = NETWORKS[name]
     found = ratios(model, shape)
-    print(name, Ratios.error(found.forward), Ratios.error(found.backward))
     print(
         {k: round(v, 3) for k, v in found.forward.items()},
         {k: round(v, 3) for k, v in found.backward.items()},
