@@ -8,6 +8,7 @@ singular values of the layer Jacobians, beside the expected figures and the devi
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -74,7 +75,7 @@ def network(activation: str, scheme: str, seed: int) -> nn.Sequential:
     """The paper's network, biases zero: ``standard`` is its eq. 1, ``normalized`` its eq. 16."""
     widths = [SIDE * SIDE] + [WIDTH] * LAYERS
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
     model = nn.Sequential(*layers, nn.Linear(WIDTH, CLASSES))
     name = {"standard": "heuristic", "normalized": "glorot"}[scheme]

@@ -1,4 +1,4 @@
-"""Initialise a model so that signals stay level, read the plan, and change your mind about a part."""
+"""Initialise a model so that signals stay level, read the plan, and change a part of it."""
 
 import torch
 from torch import nn

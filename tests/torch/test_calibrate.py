@@ -1,4 +1,4 @@
-"""Calibration: every layer meets the plan's own second moment, in one pass, and nothing else moves."""
+"""Calibration: every layer meets the plan's own second moment, and nothing else moves."""
 
 import re
 

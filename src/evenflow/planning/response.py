@@ -46,7 +46,7 @@ class Response:
     common_slope: Array
     """Of φ′² less its mean."""
     radial: Array
-    """log E[φ′² z²]/(q E[φ′²]): how much more of a gradient behind φ lies along z than elsewhere."""
+    """log E[φ′² z²]/(q E[φ′²]): how much more of a gradient lies along z than elsewhere."""
     tie: Array
     """Regression of φ′²'s relative deviation on φ²'s: units that are far out often do both."""
 

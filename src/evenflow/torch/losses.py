@@ -16,7 +16,7 @@ from evenflow.errors import InputError
 LossFunction = Callable[[Any, Any], torch.Tensor]
 
 
-def _chance_of_classes(target: torch.Tensor, output: torch.Tensor) -> float:
+def _chance_of_classes(_target: torch.Tensor, output: torch.Tensor) -> float:
     return math.log(output.shape[1] if output.dim() > 1 else 2)
 
 

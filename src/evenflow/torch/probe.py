@@ -69,9 +69,9 @@ class _Probe:
             found = self.measured.setdefault(name, _Measured())
             found.forward = self._statistics(name, value)
             if value.requires_grad:
-                value.register_hook(lambda g, n=name: self._gradient(n, g))
+                value.register_hook(lambda g, n=name: self._gradient(n, g))  # type: ignore[no-untyped-call]
         if name in self.graph.outputs and value.requires_grad:
-            value.register_hook(lambda g, n=name: self._arrived(n, g))
+            value.register_hook(lambda g, n=name: self._arrived(n, g))  # type: ignore[no-untyped-call]
         return value
 
     def _statistics(self, name: str, value: torch.Tensor) -> Statistics:
