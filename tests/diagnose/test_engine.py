@@ -133,6 +133,19 @@ def test_a_cause_must_account_for_at_least_half_of_what_follows():
         assert found["EF101"].follows == cause
 
 
+def test_weights_of_different_mistakes_account_for_it_together():
+    falling = chain([6.0**-i for i in range(5)])
+    default = [weight(f"fc{i}.weight", f"fc{i}", 1 / (3 * 64)) for i in (1, 2)]
+    axis = [weight(f"fc{i}.weight", f"fc{i}", 1 / (3 * 128), (64, 64), fan_out=128) for i in (3, 4)]
+    rest = [weight("fc0.weight", "fc0"), weight("head.weight", "head")]
+    found = diagnose(record(falling.layers, [*default, *axis, *rest])).findings
+    assert [(f.code, f.where, f.follows) for f in found] == [
+        ("EF301", "fc1.weight", ""),
+        ("EF301", "fc3.weight", ""),
+        ("EF101", "fc1", "EF301"),
+    ]
+
+
 def test_an_empty_record_is_no_crash():
     assert diagnose(record()).findings == ()
     assert not any("failed" in o.skipped for o in diagnose(record()).outcomes)

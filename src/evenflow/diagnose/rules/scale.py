@@ -63,20 +63,25 @@ class WrongFanOrGain(Rule):
 
     def check(self, record: Record) -> list[Finding] | Skipped:
         """One finding for each kind of mistake."""
+        found = _misfits(record)
         groups: dict[tuple[str, bool], list[Misfit]] = {}
-        for found in _misfits(record):
-            groups.setdefault((found.looks_like, found.factor > 1), []).append(found)
+        for each in found:
+            groups.setdefault((each.looks_like, each.factor > 1), []).append(each)
+        explains = {  # weights of different mistakes act together
+            large: _consequences(record, [each for each in found if (each.factor > 1) == large])
+            for large in (False, True)
+        }
         trunk = alone(record)
         told = []
-        for group in groups.values():
-            finding = self._told(record, group)
+        for (_, large), group in groups.items():
+            finding = self._told(group, explains[large])
             beside = not any(trunk.intersection(each.weight.layers) for each in group)
             harmless = group[0].customary or beside
             if finding.explains or finding.level != "note" or not harmless:
                 told.append(finding)
         return told
 
-    def _told(self, record: Record, group: list[Misfit]) -> Finding:
+    def _told(self, group: list[Misfit], explains: tuple[str, ...]) -> Finding:
         first, count = group[0], len(group)
         weight, factor = first.weight, first.factor
         level: Level = "warning" if max(each.factor for each in group) >= _GROSS else "note"
@@ -94,7 +99,7 @@ class WrongFanOrGain(Rule):
             else "It multiplies the signal, and the gradient, by a factor that no other undoes.",
             remedy="initialise with ef.init_(model, inputs), which knows the true fans and gains; "
             f"by hand, multiply the standard deviation by {figure(1 / math.sqrt(factor))}",
-            explains=_consequences(record, group),
+            explains=explains,
         )
 
 
@@ -130,13 +135,13 @@ def _measurable(record: Record) -> list[WeightRecord]:
     ]
 
 
-def _consequences(record: Record, group: list[Misfit]) -> tuple[str, ...]:
+def _consequences(record: Record, together: list[Misfit]) -> tuple[str, ...]:
     """Codes of the findings, should they be there, that these weights account for."""
     way = path(record)
     left, distinct = signal_left(way)
     hidden = before_any(record, nodes_of(matrices(record)))
     forwards, backwards, output = 0.0, 0.0, 0.0
-    for each in group:
+    for each in together:
         fans, second = Fans.of(each.weight), each.weight.values.second_moment
         gained = math.log(fans.n_in * fans.forward * second)
         if hidden.intersection(each.weight.layers):
