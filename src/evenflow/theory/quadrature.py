@@ -88,10 +88,9 @@ def _evaluate(integrand: Callable[[Array], Array], low: Array, high: Array) -> _
     half = 0.5 * (high - low)
     values = integrand((0.5 * (low + high))[:, None] + half[:, None] * POINTS)
     results, sizes = values @ _RULES, np.abs(values)
-    misfit = results[..., 1:]
     return _Panels(
         results[..., 0] * half,
-        np.sqrt((misfit * misfit).sum(axis=-1)) * half,
+        np.abs(results[..., 1:]).sum(axis=-1) * half,
         (sizes @ WEIGHTS) * half,
         sizes[:, (0, -1), (0, -1)],
     )

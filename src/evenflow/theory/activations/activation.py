@@ -50,7 +50,7 @@ class Step(NamedTuple):
     above: float
 
 
-_NOTHING = 1e-150
+_NOTHING = 1e-290
 """Expectations below this are as good as zero."""
 
 

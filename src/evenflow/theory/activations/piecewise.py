@@ -162,7 +162,8 @@ class PiecewiseQuadratic:
         totals[1:3] = np.maximum(totals[1:3], 0.0)  # squares, where next to nothing is left
         average, second, backward, cross = totals.tolist()
         scales = error_scales(second, backward, cross, mean, scale)
-        error = 8 * np.finfo(float).eps * float((terms / scales).max())
+        with np.errstate(over="ignore"):
+            error = 8 * np.finfo(float).eps * float((terms / scales).max())
         return Expectations(average, second, backward, cross / scale, error)
 
     def _average(
