@@ -49,15 +49,6 @@ class Moments:
             square * self.shared_positions,
         )
 
-    def linear(self, gain: float, bias: float = 0.0) -> Moments:
-        """After independent zero-mean weights: every second moment s becomes gain·s + bias."""
-        return Moments(
-            0.0,
-            gain * self.second + bias,
-            gain * self.shared_examples + bias,
-            gain * self.shared_positions + bias,
-        )
-
     def plus(self, other: Moments) -> Moments:
         """Sum with an independent tensor: q' = q_x + q_y + 2 m_x m_y, likewise the shared parts."""
         cross = 2 * self.mean * other.mean

@@ -66,7 +66,7 @@ def _forwards(
 ) -> tuple[dict[str, Moments], dict[str, str]]:
     blocked: dict[str, str] = {}
     for node in graph.nodes:
-        if not node.dtype.startswith(_FLOATS):
+        if not node.dtype.startswith((*_FLOATS, "complex")):
             continue
         reason = next((blocked[name] for _, name in node.refs() if name in blocked), "")
         if not reason:
@@ -82,7 +82,7 @@ def _forwards(
 
 
 def _rule_of(node: Node) -> Rule:
-    if node.op not in RULES:
+    if node.op not in RULES or node.dtype.startswith("complex"):
         raise NoRuleError(f"no rule for {node.op!r}")
     return RULES[node.op]
 

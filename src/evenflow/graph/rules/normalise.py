@@ -137,16 +137,21 @@ def _slice_of(step: Step) -> int:
     return prod(step.shape("v")) // max(prod(step.shape("g")), 1)
 
 
-def _weight_norm(step: Step) -> Moments:
-    v, g, n = step.of("v"), step.of("g"), _slice_of(step)
-    if v.second <= 0:
+def _length(step: Step) -> float:
+    """‖v‖², of one slice."""
+    length = _slice_of(step) * step.of("v").second
+    if length <= 0:
         raise NoRuleError("a weight is normalised by a length of zero")
-    return Moments.parameter(g.mean * v.mean * (n * v.second) ** -0.5, g.second / n)
+    return length
+
+
+def _weight_norm(step: Step) -> Moments:
+    v, g, length = step.of("v"), step.of("g"), _length(step)
+    return Moments.parameter(g.mean * v.mean * length**-0.5, g.second * v.second / length)
 
 
 def _weight_norm_back(step: Step, cotangent: float) -> Cotangents:
-    n = _slice_of(step)
-    across = step.of("g").second / (n * step.of("v").second) * (1 - 1 / n)
+    across = step.of("g").second / _length(step) * (1 - 1 / _slice_of(step))
     return step.total(("v", across * cotangent), ("g", cotangent))
 
 
