@@ -1,4 +1,4 @@
-"""A target for the command line: ``evenflow check examples/deep_tanh.py:build``."""
+"""A target for the command line: ``evenflow check examples/models/deep_tanh.py:build``."""
 
 import torch
 from torch import nn
