@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -34,7 +35,7 @@ def assert_ordered(m):
     slack = 1e-9 * m.second + 1e-12
     ladder = (m.mean**2, m.shared_examples, m.shared_positions, m.second)
     assert all(map(math.isfinite, ladder)), m
-    assert all(low <= high + slack for low, high in zip(ladder, ladder[1:], strict=False)), m
+    assert all(low <= high + slack for low, high in pairwise(ladder)), m
 
 
 def known(example, data):
@@ -42,6 +43,10 @@ def known(example, data):
     if "running_var" in found:
         found |= {"running_var": Moments.constant(2.0), "running_mean": Moments.constant(0.5)}
     return found
+
+
+def divides_by_zero(step):
+    return step.node.op == "_weight_norm" and step.of("v").second == 0
 
 
 def test_there_is_an_example_of_every_rule():
@@ -53,12 +58,12 @@ def test_there_is_an_example_of_every_rule():
 @given(data=st.data())
 def test_moments_stay_in_order(op, data):
     example = EXAMPLES[op]
-    try:
-        result = RULES[op].forward(example.step(known(example, data)))
-    except NoRuleError as refused:
-        assert "zero" in str(refused)  # a normalisation of a constant
-        return
-    assert_ordered(result)
+    step = example.step(known(example, data))
+    if divides_by_zero(step):
+        with pytest.raises(NoRuleError, match="zero"):
+            RULES[op].forward(step)
+    else:
+        assert_ordered(RULES[op].forward(step))
 
 
 @pytest.mark.parametrize("op", sorted(RULES))
@@ -67,12 +72,10 @@ def test_moments_stay_in_order(op, data):
 def test_gradients_are_seconds_of_the_tensors_and_grow_with_the_cotangent(op, data, cotangent):
     example = EXAMPLES[op]
     step = example.step(known(example, data))
-    try:
-        gathered = RULES[op].backward(step, cotangent)
-        doubled = RULES[op].backward(step, 2 * cotangent)
-    except NoRuleError as refused:
-        assert "zero" in str(refused)
+    if divides_by_zero(step):
         return
+    gathered = RULES[op].backward(step, cotangent)
+    doubled = RULES[op].backward(step, 2 * cotangent)
     assert gathered.keys() <= example.tensors.keys()
     for name, second in gathered.items():
         assert math.isfinite(second)
