@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import special
 
-from evenflow import sample
+from evenflow import sampling
 from evenflow.planning.distributions import Normal, Simple, TruncatedNormal, Uniform
 from evenflow.sampling.contract import recipe
 
@@ -57,16 +57,16 @@ def compare_speed(elements: int, rounds: int) -> None:
     print("distribution      dtype     evenflow  torch  ratio  share of memory fill")
     for dtype, torch_dtype in DTYPES.items():
         tensor = torch.empty(elements, dtype=torch_dtype)
+        (limit,) = alternate([lambda t=tensor: t.fill_(0.02)], elements, rounds)
         for name, distribution in DISTRIBUTIONS.items():
-            seconds = alternate(
+            ours, theirs = alternate(
                 [
                     lambda d=distribution, t=tensor, k=dtype: fill(t, d, k),
                     lambda n=name, t=tensor: TORCH[n](t),
-                    lambda t=tensor: t.fill_(0.02),
                 ],
+                elements,
                 rounds,
             )
-            ours, theirs, limit = (elements / s / 1e9 for s in seconds)
             print(
                 f"{name:17} {dtype:9} {ours:8.2f} {theirs:6.3f} {ours / theirs:5.1f}×"
                 f" {ours / limit:8.0%} of {limit:.1f}"
@@ -75,7 +75,7 @@ def compare_speed(elements: int, rounds: int) -> None:
 
 def fill(tensor: torch.Tensor, distribution: Simple, dtype: str) -> None:
     bits = tensor.view(torch.uint16) if dtype == "bfloat16" else tensor
-    sample.fill(bits.numpy(), distribution, seed=0, name="weight", dtype=dtype)
+    sampling.fill(bits.numpy(), distribution, seed=0, name="weight", dtype=dtype)
 
 
 TORCH: dict[str, Callable[[torch.Tensor], object]] = {
@@ -87,16 +87,16 @@ TORCH: dict[str, Callable[[torch.Tensor], object]] = {
 }
 
 
-def alternate(sides: list[Callable[[], object]], rounds: int) -> list[float]:
-    """Return the median seconds of each side, run by turns after a first round for warmth."""
-    taken: list[list[float]] = [[] for _ in sides]
+def alternate(sides: list[Callable[[], object]], elements: int, rounds: int) -> list[float]:
+    """Return the median speed of each side, run by turns after a first round for warmth."""
+    seconds: list[list[float]] = [[] for _ in sides]
     for turn in range(rounds + 1):
-        for side, seconds in zip(sides, taken, strict=True):
+        for side, taken in zip(sides, seconds, strict=True):
             begin = time.perf_counter()
             side()
             if turn:
-                seconds.append(time.perf_counter() - begin)
-    return [statistics.median(seconds) for seconds in taken]
+                taken.append(time.perf_counter() - begin)
+    return [elements / statistics.median(taken) / 1e9 for taken in seconds]
 
 
 def test_numbers(draws: int) -> None:
@@ -139,7 +139,7 @@ def count_integers(distribution: Simple, scale: float, draws: int) -> NDArray[np
     window = 1 << 25
     for start in range(0, draws, window):
         part = (start, min(start + window, draws))
-        values = sample.sample(distribution, (draws,), seed=1, name="weight", window=part)
+        values = sampling.sample(distribution, (draws,), seed=1, name="weight", window=part)
         integers = np.rint(values.astype(np.float64) / scale).astype(np.int64)
         counts += np.bincount(integers + (1 << 24), minlength=counts.size)
     return counts

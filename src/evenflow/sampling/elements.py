@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,14 +63,20 @@ def write_elements(
             _write_piece(piece, recipe, key, dtype)
 
     helpers = min(workers, len(pieces)) - 1
-    if helpers < 1:
-        work()
-        return
-    with ThreadPoolExecutor(helpers) as pool:
-        running = [pool.submit(work) for _ in range(helpers)]
-        work()
-        for helper in running:
-            helper.result()
+    running = [_pool(helpers).submit(work) for _ in range(helpers)]
+    work()
+    for helper in running:
+        helper.result()
+
+
+@cache
+def _pool(helpers: int) -> ThreadPoolExecutor:
+    """Threads that stay: a new one needs milliseconds to find an idle processor."""
+    return ThreadPoolExecutor(helpers, thread_name_prefix="evenflow-fill")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not live on in a forked process
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def _cut(piece: Piece, size: int) -> Iterator[Piece]:
