@@ -177,6 +177,7 @@ def test_parameters_cannot_be_changed_afterwards() -> None:
         ("elu", {"slope": 1.0}, "It takes alpha"),
         ("elu", {"alpha": math.nan}, "finite"),
         ("elu", {"alpha": "1"}, "finite"),
+        ("elu", {"alpha": [1.0]}, "finite"),
         ("softshrink", {"lambd": -1.0}, "lambd must be positive"),
         ("hardtanh", {"min_val": 2.0}, "min_val must lie below max_val"),
         ("celu", {"alpha": 0.0}, "alpha must be positive"),

@@ -15,6 +15,9 @@ from evenflow.theory.normal import Array
 
 Curve = Callable[[Array], Array]
 
+NOTHING = 1e-290
+"""Expectations below this are as good as zero."""
+
 
 class Expectations(NamedTuple):
     """Expectations over z ~ N(m, v) of an activation φ and its derivative φ′."""
@@ -39,7 +42,7 @@ def error_scales(second: float, backward: float, cross: float, mean: float, scal
     """
     q = mean * mean + scale * scale
     sizes = (second**0.5, second, backward, max(second * scale / q, abs(cross)))
-    return np.maximum(sizes, _NOTHING)
+    return np.maximum(sizes, NOTHING)
 
 
 class Step(NamedTuple):
@@ -48,10 +51,6 @@ class Step(NamedTuple):
     point: float
     below: float
     above: float
-
-
-_NOTHING = 1e-290
-"""Expectations below this are as good as zero."""
 
 
 class ClosedForm(Protocol):

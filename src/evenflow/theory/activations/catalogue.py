@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 
+import numpy as np
+
 from evenflow.errors import InputError
 from evenflow.theory.activations import exponential, gated, piecewise, sigmoidal, waves
 from evenflow.theory.activations.activation import Activation
@@ -55,7 +57,14 @@ def find(name: str, **params: float) -> Activation:
     ``hardshrink`` ``lambd``, ``softplus`` ``beta`` and ``threshold``. Asking again for the same
     gives the same object. Raises InputError for an unknown name or an impossible parameter.
     """
-    return _find(_ALIASES.get(name, name), tuple(sorted(params.items())))
+    for key, value in params.items():
+        if not isinstance(value, (int, float, np.floating)) or not math.isfinite(value):
+            raise InputError(
+                f"parameter {key} of activation {name!r} is {value!r}",
+                remedy="Give a finite number",
+            )
+    values = tuple((key, float(value)) for key, value in sorted(params.items()))
+    return _find(_ALIASES.get(name, name), values)
 
 
 def catalogue() -> tuple[str, ...]:
@@ -74,18 +83,13 @@ def _find(name: str, params: tuple[tuple[str, float], ...]) -> Activation:
         )
     make = _MAKERS[name]
     accepted = list(inspect.signature(make).parameters)
-    for key, value in params:
+    for key, _ in params:
         if key not in accepted:
             raise InputError(
                 f"activation {name!r} has no parameter {key!r}",
                 remedy=f"It takes {', '.join(accepted) or 'none'}",
             )
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise InputError(
-                f"parameter {key} of activation {name!r} is {value!r}",
-                remedy="Give a finite number",
-            )
     try:
-        return make(**{key: float(value) for key, value in params})
+        return make(**dict(params))
     except ValueError as fault:
         raise InputError(f"activation {name!r}: {fault}", remedy="Give a value in range") from None

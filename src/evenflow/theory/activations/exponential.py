@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from evenflow.theory.activations.activation import Activation, Expectations
+from evenflow.theory.activations.activation import NOTHING, Activation, Expectations
 from evenflow.theory.normal import Array, density, distribution, interval_moments
 
 _SELU_ALPHA = 1.6732632423543772
@@ -90,7 +90,7 @@ class LinearExponential:
         # What cancels: the powers of a negative mean above zero, the exponentials below it.
         powers = mean**2 * m0 + 2 * abs(mean) * scale * m1 + variance * m2
         terms = above * powers * (1 + min(mean, 0.0) ** 2 / variance) + height * 4 * e0
-        error = 16 * np.finfo(float).eps * float(terms) / max(float(second), 1e-290)
+        error = 16 * np.finfo(float).eps * float(terms) / max(float(second), NOTHING)
         return Expectations(float(average), float(second), float(backward), float(growth), error)
 
     def _tilted(self, k: int, mean: Any, scale: float) -> Any:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from evenflow.theory.activations.activation import Activation, Curve, Expectations
+from evenflow.theory.activations.activation import NOTHING, Activation, Curve, Expectations
 from evenflow.theory.activations.sigmoidal import logistic_curve
 from evenflow.theory.normal import Array, density, distribution
 
@@ -95,7 +95,7 @@ class _GaussianGate:
         root, wide = math.sqrt(1 + v), 1 + 2 * v
         gate = self._gate_squared(m / root, 1 / math.sqrt(wide))
         mass = density(m / root) / root
-        g0, g1, _, g3 = self._tilted(m / (1 + v), v / (1 + v))
+        g0, g1, g3 = self._tilted(m / (1 + v), v / (1 + v))
         bell = density(m * math.sqrt(2 / wide)) / math.sqrt(2 * math.pi * wide)  # E[density²]
         average = m * distribution(m / root) + v * mass
         second = m * (m * gate + 2 * v * mass * g0) + v * (gate + 2 * mass * g1)
@@ -105,11 +105,8 @@ class _GaussianGate:
         opened = distribution(m / root)  # what the subtraction in E[Φ²] starts from
         terms = (m * m + v) * opened + 2 * v * mass * (abs(m) * g0 + abs(g1))
         slopes = opened + 2 * mass * abs(g1)
-        error = (
-            16
-            * np.finfo(float).eps
-            * max(terms / max(second, 1e-290), slopes / max(backward, 1e-290))
-        )
+        lost = max(terms / max(second, NOTHING), slopes / max(backward, NOTHING))
+        error = 16 * np.finfo(float).eps * lost
         return Expectations(
             float(average), float(second), float(backward), float(growth), float(error)
         )
@@ -120,8 +117,8 @@ class _GaussianGate:
 
         return float(distribution(a) - 2 * owens_t(a, ratio))
 
-    def _tilted(self, mu: float, w: float) -> tuple[float, float, float, float]:
-        """E[zᵏΦ(z)], z ~ N(μ, w), k = 0 … 3."""
+    def _tilted(self, mu: float, w: float) -> tuple[float, float, float]:
+        """E[zᵏΦ(z)], z ~ N(μ, w), for k = 0, 1, 3."""
         root = math.sqrt(1 + w)
         bell = float(density(mu / root)) / root
         centre = mu / (1 + w)
@@ -129,4 +126,4 @@ class _GaussianGate:
         g1 = mu * g0 + w * bell
         g2 = mu * g1 + w * (g0 + centre * bell)
         g3 = mu * g2 + w * (2 * g1 + (centre**2 + w / (1 + w)) * bell)
-        return g0, g1, g2, g3
+        return g0, g1, g3

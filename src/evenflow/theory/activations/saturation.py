@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evenflow.theory.normal import Array
 
@@ -22,7 +23,7 @@ class Saturation:
     bounded: bool
     """Whether φ stays bounded in all of them (tanh), or creeps on (leaky ReLU)."""
 
-    def contains(self, z: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    def contains(self, z: Array) -> NDArray[np.bool_]:
         """Whether each z lies in a saturated tail; booleans of the same shape."""
         inside = np.zeros(np.shape(z), dtype=bool)
         for low, high in self.intervals:
