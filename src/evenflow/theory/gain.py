@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from evenflow.errors import InputError
+from evenflow.errors import ActivationError, InputError
 from evenflow.theory.activations import Activation, find, from_callable
 from evenflow.theory.expectations import expectations
 from evenflow.theory.shared import shared_second, shared_slope
@@ -29,7 +29,8 @@ def gain(
     ``from_callable``). ``q`` = E[z²], mean² ≤ q ≤ 1e76, is the second moment of the input. With
     q = mean² z is the constant ``mean``; with q = 0 the result is the limit q → 0: Glorot's
     linearisation. Raises InputError for an impossible operating point or an unknown name,
-    ActivationError for a callable that is no activation or whose expectations do not exist.
+    ActivationError for a callable that is no activation, or whose expectations do not exist or
+    are out of range.
     """
     return _gain(as_activation(activation), float(q), float(mean))
 
@@ -120,6 +121,13 @@ def _classic(factor: float) -> float:
 
 @lru_cache(maxsize=4096)
 def _gain(activation: Activation, q: float, mean: float) -> Gain:
+    if _LARGEST < q < math.inf:
+        raise ActivationError(
+            f"its input's second moment q = {q:.3g} is beyond {_LARGEST:g}, where single precision "
+            "ends",
+            where=activation.name,
+            remedy="The signal has exploded before it: scale the weights down",
+        )
     found = expectations(activation, mean, _variance(q, mean))
     second = max(found.second, found.mean**2)  # equal for a constant, but for rounding
     backward = found.backward
@@ -149,10 +157,10 @@ def _gain(activation: Activation, q: float, mean: float) -> Gain:
 
 def _variance(q: float, mean: float) -> float:
     """q − mean², rounded once: the two may nearly cancel. Zero where it is but q's own rounding."""
-    if not (0 <= q <= _LARGEST and math.isfinite(mean)):
+    if not (0 <= q < math.inf and math.isfinite(mean)):
         raise InputError(
             f"q = {q!r} and mean = {mean!r} are no second moment and mean",
-            remedy=f"Give 0 ≤ q ≤ {_LARGEST:g}, where single precision ends, and a finite mean",
+            remedy="Give a finite q ≥ 0 and a finite mean",
         )
     variance = float(Fraction(q) - Fraction(mean) ** 2)
     if variance < -_SLACK * q:
