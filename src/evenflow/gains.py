@@ -30,14 +30,19 @@ def gain(
 def _activation(activation: Any) -> Any:
     """A torch callable goes through torch's own automatic differentiation."""
     torch = sys.modules.get("torch")  # nothing can be torch's if torch was never imported
-    if torch is None or not callable(activation):
+    if torch is None or not _is_torchs(activation, torch):
         return activation
+    from evenflow.torch.callables import activation_from_torch
+
+    return activation_from_torch(activation)
+
+
+def _is_torchs(activation: Any, torch: Any) -> bool:
+    """Whether it is a module, or turns tensors into tensors."""
+    if isinstance(activation, torch.nn.Module):
+        return True
     try:
         answer = activation(torch.linspace(-1.0, 1.0, 3, dtype=torch.float64))
-    except Exception:  # a NumPy callable need not accept tensors
-        return activation
-    if isinstance(answer, torch.Tensor):
-        from evenflow.torch.callables import activation_from_torch
-
-        return activation_from_torch(activation)
-    return activation
+    except Exception:  # a NumPy callable need not accept tensors, nor need a name be callable
+        return False
+    return isinstance(answer, torch.Tensor)

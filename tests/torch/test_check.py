@@ -112,6 +112,8 @@ def test_a_model_that_cannot_be_exported_is_walked() -> None:
         (torch.randn(4, 8), torch.zeros(4), None, "go together"),
         (torch.randn(4, 8), torch.zeros(4), "mse?", "no loss"),
         (torch.randn(4, 8), torch.zeros(3, dtype=torch.long), "cross_entropy", "cannot be taken"),
+        (torch.full((4, 8), float("nan")), None, None, "32 of 32 values"),
+        (torch.randn(0, 8), None, None, "empty"),
         ("text", None, None, "a tensor, a tuple or a mapping"),
     ],
 )

@@ -8,12 +8,12 @@ import torch
 from safetensors.numpy import save_file
 
 from evenflow.errors import InputError
+from evenflow.torch.inputs import Call
 from evenflow.torch.targets import (
     Target,
     from_factory,
     read_arrays,
     read_target,
-    refuse_nan,
     shape_of,
     with_inputs,
 )
@@ -174,8 +174,8 @@ def test_nan_inputs_are_refused_and_masks_of_minus_infinity_are_not():
     bad = torch.ones(2, 3)
     bad[1, 2] = torch.nan
     with pytest.raises(InputError, match="1 of 6 values of input 0 is NaN"):
-        refuse_nan(Target(MODEL, bad))
+        Call.of(bad).require_values()
     with pytest.raises(InputError, match="2 of 12 values of input x are NaN"):
-        refuse_nan(Target(MODEL, {"x": torch.cat([bad, bad]), "ids": torch.ones(2).long()}))
-    refuse_nan(Target(MODEL, torch.full((2, 3), -torch.inf)))
-    refuse_nan(Target(MODEL, torch.ones(2, 3, device="meta")))
+        Call.of({"x": torch.cat([bad, bad]), "ids": torch.ones(2).long()}).require_values()
+    Call.of(torch.full((2, 3), -torch.inf)).require_values()
+    Call.of(torch.ones(2, 3, device="meta")).require_values()

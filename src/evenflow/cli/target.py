@@ -55,13 +55,13 @@ def load(spec: str, inputs: str | None, seed: int, *, meta: bool = False) -> Tar
 
     ``meta`` builds a Transformers model without memory; a user's factory decides for itself.
     """
-    from evenflow.torch.targets import refuse_nan
+    from evenflow.torch.inputs import Call
 
     if spec.startswith("hf:"):
         target = _from_transformers(spec.removeprefix("hf:"), inputs, seed, meta)
     else:
         target = _from_code(spec, inputs, seed)
-    refuse_nan(target)
+    Call.of(target.inputs).require_values()
     return target
 
 

@@ -112,6 +112,7 @@ def check(
             "a check measures real values, and the meta device has none",
             remedy="give the model memory and pass a real batch; ef.plan works on meta tensors",
         )
+    call.require_values()
     function = Loss.of(loss)
     record = probe(trace(call, parameters), parameters, call, target, function, seed)
     return Report(

@@ -40,13 +40,7 @@ def calibrate_(
     same weights again. Weights whose output the calculus cannot predict are left as planned.
     """
     graph = trace.graph
-    for name, tensor in call.tensors().items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise InputError(
-                "the calibration batch holds values that are not finite",
-                where=f"input {name}",
-                remedy="look at the inputs for NaN or infinite values",
-            )
+    call.require_values()
     targets = propagate(graph, planned_moments(plan, graph, parameters), input_moments(graph, call))
     watcher = _Calibration(
         plan,

@@ -25,12 +25,12 @@ def activation_from_torch(function: Callable[..., Any]) -> Activation:
 
     def value(z: Array) -> Array:
         with torch.no_grad():
-            return _array(called(torch.from_numpy(np.ascontiguousarray(z))), name)
+            return _array(called(torch.tensor(z)), name)
 
     def derivative(z: Array) -> Array:
-        x = torch.from_numpy(np.ascontiguousarray(z)).clone().requires_grad_(True)
+        x = torch.tensor(z, requires_grad=True)
         with torch.enable_grad():
-            y = called(x)
+            y = called(x.clone())  # an in-place activation may not write to a leaf
             if not isinstance(y, torch.Tensor) or not y.requires_grad:
                 return np.zeros_like(z)
             (slope,) = torch.autograd.grad(y.sum(), x)

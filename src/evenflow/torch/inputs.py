@@ -45,6 +45,23 @@ class Call:
                 named[pytree.keystr(path[1:]).strip("[]'").replace("']['", ".")] = leaf
         return named
 
+    def require_values(self) -> None:
+        """Raise ``InputError`` for an empty batch or one that holds NaN.
+
+        Infinite values pass: a mask may be made of them.
+        """
+        for name, tensor in self.tensors().items():
+            if tensor.numel() == 0:
+                raise InputError("the batch is empty", where=f"input {name}")
+            if tensor.is_meta or not tensor.is_floating_point():
+                continue
+            if bad := int(tensor.isnan().sum()):
+                raise InputError(
+                    f"{bad} of {tensor.numel()} values of input {name} "
+                    f"{'is' if bad == 1 else 'are'} NaN",
+                    remedy="clean the data first",
+                )
+
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Call:
         """The same call with every tensor replaced."""
         args, kwargs = pytree.tree_map_only(torch.Tensor, change, (self.args, dict(self.kwargs)))

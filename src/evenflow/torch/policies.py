@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
 
 import numpy as np
 import torch
@@ -58,13 +57,16 @@ def _parametrised(parameters: ModelParameters) -> Iterator[tuple[str, str]]:
 
 def _overlapping(parameters: ModelParameters, kept: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Parameters that lie in the memory of an earlier one, but are not the same tensor."""
-    by_storage: dict[int, list[str]] = {}
+    deciding: dict[int, list[str]] = {}  # storage -> parameters of it that are written
     for name in parameters.names:
         tensor = parameters.tensor(name)
-        if name not in kept and tensor.device.type == "cpu":
-            by_storage.setdefault(tensor.untyped_storage().data_ptr(), []).append(name)
-    for together in by_storage.values():
-        for first, second in combinations(together, 2):
-            a, b = (as_array(parameters.tensor(name).detach()) for name in (first, second))
-            if np.shares_memory(a, b):
-                yield second, f"it shares memory with {first}, which decides"
+        if name in kept or tensor.device.type != "cpu":
+            continue
+        beside = deciding.setdefault(tensor.untyped_storage().data_ptr(), [])
+        array = as_array(tensor.detach())
+        for other in beside:
+            if np.shares_memory(array, as_array(parameters.tensor(other).detach())):
+                yield name, f"it shares memory with {other}, which decides"
+                break
+        else:
+            beside.append(name)

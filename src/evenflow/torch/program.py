@@ -30,8 +30,8 @@ def export(module: torch.nn.Module, call: Call) -> tuple[ExportedProgram | None,
         with _quiet():
             return torch.export.export(module, call.args, dict(call.kwargs), strict=False), ""
     except Exception as error:  # export fails in as many ways as there are models
-        lines = str(error).strip().splitlines()
-        return None, f"{type(error).__name__}: {lines[0] if lines else ''}"
+        first = (str(error).strip().splitlines() or [""])[0]
+        return None, f"{type(error).__name__}: {' '.join(first.split())}"
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from evenflow.errors import InputError
-from evenflow.torch.inputs import Call
 from evenflow.torch.losses import LossFunction
 from evenflow.torch.train import seeded
 
@@ -126,19 +125,6 @@ def shape_of(text: str) -> tuple[int, ...]:
             f"{text!r} is no shape", where="--inputs", remedy="write sizes above 0: 32x1x28x28"
         )
     return sizes
-
-
-def refuse_nan(target: Target) -> None:
-    """Raise ``InputError`` if an input holds NaN: then nothing that is measured means anything."""
-    for name, tensor in Call.of(target.inputs).tensors().items():
-        if not tensor.is_floating_point() or tensor.is_meta:
-            continue
-        if bad := int(tensor.isnan().sum()):
-            raise InputError(
-                f"{bad} of {tensor.numel()} values of input {name} {'is' if bad == 1 else 'are'} "
-                "NaN",
-                remedy="clean the data first",
-            )
 
 
 def read_target(path: Path) -> torch.Tensor:
