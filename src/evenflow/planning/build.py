@@ -45,7 +45,7 @@ def build_plan(
     """
     readings = uses(graph)
     derived = knows_gains(scheme_name)
-    points = _operating_points(graph, readings, calibrated) if derived else {}
+    points, notes = _operating_points(graph, readings, calibrated) if derived else ({}, ())
     ends = branch_ends(graph, readings) if derived else {}
     planner = _Planner(graph, scheme_name, scheme(scheme_name), points, ends)
     entries: dict[str, Entry] = {}
@@ -62,7 +62,9 @@ def build_plan(
     for name, each in readings.items():
         if any(use.role == "magnitude" for use in each) and not (kept and name in kept):
             entries[name] = magnitude_entry(graph.parameters[name], each[0], entries)
-    return Plan(scheme_name, entries, _notes(graph, points))
+    if graph.trace != "export":
+        notes = (*notes, f"the graph was had by a {graph.trace}")
+    return Plan(scheme_name, entries, notes)
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,7 @@ class _Planner:
         point = None if found.pinned else self.points.get(found.activation)
         q = 1.0 if point is None else point.q
         name = found.activation.name
-        try:
-            at = gain(found.activation, q=q)
-        except ActivationError as error:
-            return _Gains(1.0, 1.0, f"after {name}, whose gains are taken as 1: {error.what}")
+        at = gain(found.activation, q=q)
         words = f"after {name} at q = {q:.3g}: E_f = {at.forward:.4g}, E_b = {at.backward:.4g}"
         return _Gains(at.forward, at.backward, words)
 
@@ -179,31 +178,22 @@ def _also(parameter: Parameter) -> str:
 
 def _operating_points(
     graph: Graph, readings: Mapping[str, tuple[Use, ...]], calibrated: bool
-) -> dict[Activation, OperatingPoint]:
-    """One operating point for each activation that no normalisation holds in place."""
+) -> tuple[dict[Activation, OperatingPoint], tuple[str, ...]]:
+    """One operating point for each activation that no normalisation holds in place; and what is to
+    be known of them.
+    """
     widths: dict[Activation, list[float]] = {}
     for use in (use for each in readings.values() for use in each if use.is_weight):
         found = before(graph, use.source)
-        if found is not None and not found.pinned and _has_gains(found.activation):
+        if found is not None and not found.pinned:
             widths.setdefault(found.activation, []).append(use.fan_in)
-    return {
-        activation: operating_point(
-            activation, free_depth(graph, activation), int(median(fans)), calibrated
-        )
-        for activation, fans in widths.items()
-    }
-
-
-def _has_gains(activation: Activation) -> bool:
-    try:
-        gain(activation)
-    except ActivationError:
-        return False
-    return True
-
-
-def _notes(graph: Graph, points: Points) -> tuple[str, ...]:
-    notes = [note for point in points.values() for note in point.notes()]
-    if graph.trace != "export":
-        notes.append(f"the graph was had by a {graph.trace}")
-    return tuple(notes)
+    points: dict[Activation, OperatingPoint] = {}
+    notes: list[str] = []
+    for activation, fans in widths.items():
+        depth, width = free_depth(graph, activation), int(median(fans))
+        try:
+            points[activation] = operating_point(activation, depth, width, calibrated)
+            notes += points[activation].notes()
+        except ActivationError as error:
+            notes.append(f"{activation.name} has no operating point: {error.what}")
+    return points, tuple(notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -34,7 +34,7 @@ _KINDS: dict[str, type[Simple]] = {
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
-    shape: tuple[int, ...]
+    shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     distribution: dict[str, Any] | None
     why: str
 
@@ -84,12 +84,23 @@ def from_json(text: str | bytes, where: str = "plan") -> Plan:
                 remedy="make the plan anew, or install the evenflow that wrote it",
             )
         file = msgspec.json.decode(text, type=_File)
+        _check(file, where)
         entries = {name: _entry(name, entry) for name, entry in file.parameters.items()}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PlanError(
             f"this is no plan: {error}", where=where, remedy="write one with Plan.save"
         ) from error
     return Plan(file.scheme, entries, file.notes, file.seed)
+
+
+def _check(file: _File, where: str) -> None:
+    """What the types cannot say: a seed of 64 bits, and nothing that a terminal would obey."""
+    if file.seed is not None and not 0 <= file.seed < 2**64:
+        raise PlanError(f"the seed {file.seed} is not from 0 to 2**64 - 1", where=where)
+    whys = (entry.why for entry in file.parameters.values())
+    for text in (file.scheme, *file.notes, *file.parameters, *whys):
+        if not text.isprintable():
+            raise PlanError(f"{text!r} holds control characters", where=where)
 
 
 def _entry(name: str, entry: _Entry) -> Entry:
