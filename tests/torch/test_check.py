@@ -85,6 +85,18 @@ def test_planted_faults_are_named(fault: Callable[[nn.Sequential], object], code
     assert code in {finding.code for finding in found}
 
 
+def test_an_exploded_network_is_measured_without_a_warning() -> None:
+    """Warnings are errors here: infinite pre-activations must not reach an activation's slope."""
+    layers = [m for _ in range(60) for m in (nn.Linear(64, 64), nn.ReLU())]
+    model = nn.Sequential(*layers)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for layer in model[::2]:
+            layer.weight.normal_(0, 10, generator=generator)
+    report = ef.check(model, torch.randn(16, 64, generator=generator))
+    assert any(f.level == "error" for f in report.diagnosis.findings)
+
+
 def test_a_model_that_cannot_be_exported_is_walked() -> None:
     class Branching(nn.Module):
         def __init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from evenflow.errors import ActivationError
 from evenflow.graph.graph import Graph
 from evenflow.planning.before import before
 from evenflow.planning.uses import Use
@@ -73,6 +74,9 @@ def _gains(graph: Graph, use: Use | None, seconds: Mapping[str, float]) -> tuple
     root = next((name for _, name in activation.refs()), "") if activation else ""
     q = seconds.get(root, 1.0)
     if not (math.isfinite(q) and q > 0):
-        q = 1.0
-    at = gain(found.activation, q=q)
+        return math.nan, math.nan
+    try:
+        at = gain(found.activation, q=q)
+    except ActivationError:  # the signal has exploded before it, and there is no gain to speak of
+        return math.nan, math.nan
     return at.forward, at.backward

@@ -101,9 +101,10 @@ class _Probe:
         weight = dict(producer.refs())["weight"]
         if weight in self.parameters.tensors:
             matrix = as_numpy(self.parameters.tensors[weight])
-            slope = node.activation.derivative(array[0].astype(np.float64))
-            finite = np.isfinite(matrix).all() and np.isfinite(slope).all()
+            z_of_one = array[0].astype(np.float64)
+            finite = bool(np.isfinite(matrix).all() and np.isfinite(z_of_one).all())
             if finite and max(matrix.shape) <= _JACOBIAN_LIMIT:
+                slope = node.activation.derivative(z_of_one)
                 found.singular_value = mean_singular_value(matrix, slope)
 
 
