@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint clean bench-fill bench-theory bench-init bench-paper
+.PHONY: run test lint clean bench-fill bench-theory bench-init bench-paper bench-rules
 .DEFAULT_GOAL := run
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -39,6 +39,9 @@ bench-init: $(INSTALLED)  ## thirty-layer stacks: calibrated, uncalibrated, prin
 
 bench-paper: $(INSTALLED)  ## the 2010 paper's networks at initialisation
 	$(BIN)/python benchmarks/paper_table.py
+
+bench-rules: $(INSTALLED)  ## the trainings that the rules' thresholds come from
+	$(BIN)/python benchmarks/rule_thresholds.py
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage
