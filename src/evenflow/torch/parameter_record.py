@@ -13,6 +13,7 @@ from evenflow.record.record import WeightRecord
 from evenflow.record.statistics import measure
 from evenflow.record.weights import measure_weight
 from evenflow.theory.gain import gain
+from evenflow.torch.arrays import as_numpy
 from evenflow.torch.names import ModelParameters
 
 
@@ -27,8 +28,6 @@ def record_parameters(
     ``seconds`` are measured second moments by value name: gains are taken where activations
     really operate.
     """
-    from evenflow.torch.probe import as_numpy
-
     rows, seen = [], dict[str, str]()
     for name in parameters.names:
         tensor = parameters.tensor(name)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from evenflow._version import __version__
@@ -23,6 +22,7 @@ from evenflow.record.jacobian import mean_singular_value
 from evenflow.record.record import LayerRecord, LossRecord, Record, Statistics
 from evenflow.record.saturation import saturation
 from evenflow.record.statistics import measure
+from evenflow.torch.arrays import as_numpy
 from evenflow.torch.execute import run
 from evenflow.torch.inputs import Call
 from evenflow.torch.losses import Loss, main_output
@@ -106,15 +106,6 @@ class _Probe:
             if finite and max(matrix.shape) <= _JACOBIAN_LIMIT:
                 slope = node.activation.derivative(z_of_one)
                 found.singular_value = mean_singular_value(matrix, slope)
-
-
-def as_numpy(tensor: torch.Tensor) -> npt.NDArray[np.floating[Any]]:
-    """Values on the host as float32 or float64."""
-    values = tensor.detach()
-    if values.dtype not in (torch.float32, torch.float64):
-        values = values.float()
-    array: npt.NDArray[np.floating[Any]] = values.cpu().numpy()
-    return array
 
 
 def probe(

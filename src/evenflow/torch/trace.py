@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 
 from evenflow.errors import InputError
 from evenflow.graph.fuse import fuse
-from evenflow.graph.graph import Graph
+from evenflow.graph.graph import Graph, Ref
 from evenflow.torch.inputs import Call
 from evenflow.torch.module_walk import walk
 from evenflow.torch.names import ModelParameters
@@ -41,6 +41,31 @@ def trace(call: Call, parameters: ModelParameters) -> Trace:
     with torch.compiler.set_stance("force_eager"):
         program, reason = export(model, call)
         if program is not None:
-            return Trace(fuse(read(program, parameters)), program)
+            graph = read(program, parameters)
+            _require_types(graph, model)
+            return Trace(fuse(graph), program)
         call.run(model)  # a fault of the user's own (a wrong shape, say) is told as such
         return Trace(fuse(walk(model, call, parameters, reason)), None)
+
+
+_PRODUCTS = {
+    "linear": ("input", "weight"),
+    "matmul": ("input", "other"),
+    "mm": ("input", "mat2"),
+    "bmm": ("input", "mat2"),
+    "addmm": ("mat1", "mat2"),
+    **{f"conv{axes}d": ("input", "weight") for axes in (1, 2, 3)},
+}
+
+
+def _require_types(graph: Graph, model: torch.nn.Module) -> None:
+    """Refuse products of unlike types, which fake tensors let pass and real ones do not."""
+    for node in graph.nodes:
+        names = [node.arguments.get(argument) for argument in _PRODUCTS.get(node.op, ())]
+        types = [graph.dtype(value.name) for value in names if isinstance(value, Ref)]
+        if len(set(types)) > 1:
+            raise InputError(
+                f"{node.layer or node.name} gets {types[0]} values where its weight is {types[1]}",
+                where=type(model).__name__,
+                remedy=f"pass inputs that can be multiplied with {types[1]} weights",
+            )
