@@ -108,6 +108,14 @@ class Graph:
         """Operations that read the value ``name``, in execution order."""
         return self._users.get(name, ())
 
+    def dtype(self, name: str) -> str:
+        """Type of any value by name; a value of several results has that of the first."""
+        if name in self.inputs:
+            return self.input_dtypes.get(name, "float32")
+        if name in self.parameters:
+            return self.parameters[name].dtype
+        return self._by_name[name].dtype
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of any value by name."""
         if name in self.inputs:

@@ -35,10 +35,11 @@ def apply_(plan: Plan, model: torch.nn.Module, seed: int | None = None) -> Plan:
     used = seed if seed is not None else plan.seed
     if used is None:
         used = secrets.randbits(63)
-    with parameters.restored_on_failure():
-        for name, entry in plan.entries.items():
-            if entry.distribution is not None:
-                write(parameters.tensor(name), entry.distribution, used, name)
+    written = {name: entry.distribution for name, entry in plan.entries.items()}
+    with parameters.restored_on_failure(name for name, d in written.items() if d is not None):
+        for name, distribution in written.items():
+            if distribution is not None:
+                write(parameters.tensor(name), distribution, used, name)
     return replace(plan, seed=used)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -85,11 +85,11 @@ class ModelParameters:
         return {name: self.describe(name) for name in self.tensors}
 
     @contextmanager
-    def restored_on_failure(self) -> Iterator[None]:
-        """Put every parameter back as it was if anything inside fails."""
+    def restored_on_failure(self, names: Iterable[str] | None = None) -> Iterator[None]:
+        """Put the parameters ``names``, all by default, back as they were if anything inside fails."""
         before = {
             name: self.tensors[name].detach().clone()
-            for name in self.names
+            for name in (self.names if names is None else names)
             if not self.tensors[name].is_meta
         }
         try:
