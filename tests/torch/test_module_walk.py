@@ -135,7 +135,7 @@ def test_modules_of_several_results_and_constants_are_joined():
             assert same is h
             return self.recurrent(shifted)[0]
 
-    graph, found = derived(Recurrent())
+    _, found = derived(Recurrent())
     assert found.forward["shift"].mean == pytest.approx(found.forward["act"].mean + 0.5)
     assert "gru" in found.obstacles_forward["last"]
 

@@ -75,7 +75,7 @@ def test_distributed_data_parallel_is_looked_through(tmp_path):
 
 
 def test_only_modules_are_models():
-    with pytest.raises(InputError, match="must be a torch.nn.Module, not type"):
+    with pytest.raises(InputError, match=r"must be a torch\.nn\.Module, not type"):
         unwrap(Net)
     model = Net()
     assert unwrap(model) is model
@@ -163,11 +163,15 @@ def test_a_lazy_module_must_have_run():
 def test_values_are_put_back_when_something_fails(error):
     model = Net()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(error), ModelParameters(model).restored_on_failure():
-        with torch.no_grad():
+
+    def fail_half_way():
+        with ModelParameters(model).restored_on_failure(), torch.no_grad():
             for parameter in model.parameters():
                 parameter.fill_(7)
-        raise error
+            raise error
+
+    with pytest.raises(error):
+        fail_half_way()
     torch.testing.assert_close(dict(model.state_dict()), before)
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
 

@@ -86,7 +86,7 @@ class ModelParameters:
 
     @contextmanager
     def restored_on_failure(self, names: Iterable[str] | None = None) -> Iterator[None]:
-        """Put the parameters ``names``, all by default, back as they were if anything inside fails."""
+        """Put the parameters ``names``, by default all, back as they were if anything fails."""
         before = {
             name: self.tensors[name].detach().clone()
             for name in (self.names if names is None else names)
