@@ -6,8 +6,10 @@ for the others), the k-th part of what positions share beyond that, and the (k·
 
     σ² = (s_T − low)(1 − 1/k) + (q − s_T)(1 − 1/(k p))
 
-RMS norm takes off nothing and divides by q. Backwards a gradient passes times γ²/σ², less the
+RMS norm takes off nothing and divides by q. Backwards a gradient passes times γ² E[1/σ²], less the
 directions that normalising takes out of its k·p elements: two (mean and scale), one for RMS norm.
+σ² is itself a mean over few elements: with ν degrees of freedom E[1/σ²] = ν/(ν − 2)/E[σ²], that of
+an inverse chi-square, which all but makes up for the directions lost.
 
 Weight norm is g·v/‖v‖: n elements of v get the length g, so each the second moment E[g²]/n.
 """
@@ -33,8 +35,8 @@ class _Statistic:
     centred: Moments
     """Moments after the mean was taken off."""
     variance: float
-    lost: float
-    """Share of a gradient's directions that normalising takes out."""
+    passed: float
+    """Share of a gradient that is left, times E[σ²] E[1/σ²]."""
 
 
 def _statistic(x: Moments, low: float, groups: int, positions: int) -> _Statistic:
@@ -44,8 +46,15 @@ def _statistic(x: Moments, low: float, groups: int, positions: int) -> _Statisti
 
     second = centred(x.second)
     examples, common = centred(x.shared_examples), centred(x.shared_positions)
-    lost = min(2 / (groups * positions), 1.0)
-    return _Statistic(Moments(0.0, second, examples, common), second, lost)
+    alike = (common / second) ** 2 if second else 0.0  # of pairs of positions in one group
+    spread = 2 * alike / max(groups - 1, 1) + 2 * (1 - alike) / max(groups * positions - 1, 1)
+    passed = _passed(2, groups * positions, spread)
+    return _Statistic(Moments(0.0, second, examples, common), second, passed)
+
+
+def _passed(directions: int, elements: int, spread: float) -> float:
+    """What is left without ``directions``; ``spread`` = 2/ν is the relative variance of σ²."""
+    return max(1 - directions / elements, 0.0) / (1 - min(spread, 0.5))
 
 
 def _layer(step: Step) -> _Statistic:
@@ -87,13 +96,14 @@ def _running(step: Step) -> _Statistic:
         max(x.shared_examples - low, 0.0),
         max(x.shared_positions - low, 0.0),
     )
-    return _Statistic(centred, step.of("running_var").mean, 0.0)
+    return _Statistic(centred, step.of("running_var").mean, 1.0)
 
 
 def _mean_square(step: Step) -> _Statistic:
     x, shape = step.of("input"), step.node.arguments.get("normalized_shape")
     elements = prod(s for s in shape if isinstance(s, int)) if isinstance(shape, tuple) else 1
-    return _Statistic(x, x.second, 1 / elements)
+    constant = x.mean**2 / x.second if x.second else 0.0
+    return _Statistic(x, x.second, _passed(1, elements, 2 * (1 - constant**2) / elements))
 
 
 def _normalisation(operation: str, statistic: Callable[[Step], _Statistic]) -> None:
@@ -111,7 +121,7 @@ def _normalisation(operation: str, statistic: Callable[[Step], _Statistic]) -> N
         normalised = found.centred.second / divisor
         parameters = (("weight", normalised), ("bias", 1.0))
         return step.total(
-            ("input", scale * (1 - found.lost) * cotangent / divisor),
+            ("input", scale * found.passed * cotangent / divisor),
             *((a, step.copies(a) * each * cotangent) for a, each in parameters if step.has(a)),
         )
 
