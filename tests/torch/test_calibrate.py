@@ -97,3 +97,13 @@ def test_meta_models_are_planned_but_not_calibrated() -> None:
     assert len(ef.plan(model, x)) == 2 * DEPTH
     with pytest.raises(InputError, match="meta device"):
         ef.init_(model, x, calibrate="noise")
+
+
+def test_weight_normalised_layers_are_left_as_planned() -> None:
+    """Rescaling a direction changes nothing, so the plan must not say that it was calibrated."""
+    layers = [nn.utils.parametrizations.weight_norm(nn.Linear(64, 64)), nn.Tanh()]
+    model, x = nn.Sequential(*layers, nn.Linear(64, 4)), torch.randn(128, 64)
+    plan = ef.init_(model, x, calibrate=x)
+    calibrated = {name for name, entry in plan.entries.items() if "calibrated" in entry.why}
+    assert calibrated == {"2.weight"}
+    assert not ef.check(model, x).diagnosis.findings

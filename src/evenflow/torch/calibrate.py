@@ -82,6 +82,8 @@ class _Calibration:
         use, target = self.weights.get(name), self.targets.get(name)
         if use is None or target is None or use.parameter in self.factors:
             return value
+        if use.magnitude:  # weight norm: the parameter's own scale changes nothing
+            return value
         entry = self.plan.entries[use.parameter]
         if entry.distribution is None or not self._unbiased(name):
             return value

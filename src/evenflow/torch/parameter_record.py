@@ -36,6 +36,8 @@ def record_parameters(
         measured = measure_weight(as_numpy(tensor))
         each = readings.get(name, ())
         use = next((u for u in each if u.is_weight), each[0] if each else None)
+        # Of a weight-normalised weight only the direction counts: fans say nothing of its scale.
+        summed = use is not None and not use.magnitude
         forward, backward = _gains(graph, use, seconds)
         gradient = tensor.grad
         rows.append(
@@ -48,8 +50,8 @@ def record_parameters(
                 gradient=None
                 if gradient is None
                 else measure(as_numpy(gradient), unit_axis=None, example_axis=None),
-                fan_in=round(use.fan_in) if use else 0,
-                fan_out=round(use.fan_out) if use else 0,
+                fan_in=round(use.fan_in) if use and summed else 0,
+                fan_out=round(use.fan_out) if use and summed else 0,
                 gain_forward=forward,
                 gain_backward=backward,
                 layers=tuple(u.node for u in each),
@@ -64,7 +66,7 @@ def record_parameters(
 
 def _gains(graph: Graph, use: Use | None, seconds: Mapping[str, float]) -> tuple[float, float]:
     """E_f and E_b of the activation before a weight; 1 where there is none."""
-    if use is None or not use.is_weight:
+    if use is None or not use.is_weight or use.magnitude:
         return math.nan, math.nan
     found = before(graph, use.source)
     if found is None:
