@@ -125,7 +125,9 @@ def test_a_chosen_layer_is_lit_in_every_picture_and_in_the_table(opened):
     page = opened("full")
     assert len(set(opacities(page, "activations"))) == 1
     page.select_option("#focus", "5")
-    page.wait_for_selector("tr.focused[data-depth='5']")
+    chosen = page.wait_for_selector("tr.focused[data-depth='5']")
+    assert chosen is not None
+    assert page.locator("tr.focused").count() == 1
     assert len(set(opacities(page, "activations"))) == 2
     assert page.locator("#forward .mark-rule line").count() > 0
     page.click("tr[data-depth='2']")
