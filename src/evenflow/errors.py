@@ -26,10 +26,6 @@ class ActivationError(EvenflowError):
     """A callable is no activation whose Gaussian moments exist."""
 
 
-class TraceError(EvenflowError):
-    """A model could not be turned into a Graph."""
-
-
 class NoRuleError(EvenflowError):
     """An operation stands in the graph for which the calculus has no rule."""
 

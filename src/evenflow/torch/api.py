@@ -13,7 +13,7 @@ from evenflow.errors import InputError
 from evenflow.planning.build import build_plan
 from evenflow.planning.plan import Plan
 from evenflow.report.report import Report
-from evenflow.torch.apply import apply_, check_fits
+from evenflow.torch.apply import apply_, check_fits, write_all
 from evenflow.torch.calibrate import calibrate_
 from evenflow.torch.inputs import Call
 from evenflow.torch.losses import Loss, LossFunction
@@ -69,7 +69,7 @@ def init_(
     planned, traced = _planned(batch, parameters, scheme, calibrated=True)
     check_fits(planned, parameters)
     with parameters.restored_on_failure():
-        applied = apply_(planned, model, used)
+        applied = write_all(planned, parameters, used)
         return calibrate_(applied, traced, parameters, batch, used)
 
 

@@ -35,12 +35,20 @@ def apply_(plan: Plan, model: torch.nn.Module, seed: int | None = None) -> Plan:
     used = seed if seed is not None else plan.seed
     if used is None:
         used = secrets.randbits(63)
-    written = {name: entry.distribution for name, entry in plan.entries.items()}
-    with parameters.restored_on_failure(name for name, d in written.items() if d is not None):
-        for name, distribution in written.items():
-            if distribution is not None:
-                write(parameters.tensor(name), distribution, used, name)
-    return replace(plan, seed=used)
+    drawn = [name for name, entry in plan.entries.items() if entry.distribution is not None]
+    with parameters.restored_on_failure(drawn):
+        return write_all(plan, parameters, used)
+
+
+def write_all(plan: Plan, parameters: ModelParameters, seed: int) -> Plan:
+    """Write every distribution of a plan that fits; the caller guards against a failure half-way.
+
+    Returns the plan with the seed.
+    """
+    for name, entry in plan.entries.items():
+        if entry.distribution is not None:
+            write(parameters.tensor(name), entry.distribution, seed, name)
+    return replace(plan, seed=seed)
 
 
 def check_fits(plan: Plan, parameters: ModelParameters) -> None:
