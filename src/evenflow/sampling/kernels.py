@@ -144,7 +144,7 @@ def _words(
     for g in range((first + count - 1) // GROUP + 1 - group):
         counter, at = np.uint64(group + g) * np.uint64(LANES), g * GROUP
         for lane in range(LANES):
-            a, b, c, d = _philox(counter + np.uint64(lane), stream, key_a, key_b)
+            a, b, c, d = philox(counter + np.uint64(lane), stream, key_a, key_b)
             scratch[at + lane] = np.uint32(a)
             scratch[at + lane + LANES] = np.uint32(b)
             scratch[at + lane + 2 * LANES] = np.uint32(c)
@@ -153,7 +153,7 @@ def _words(
 
 
 @inlined
-def _philox(
+def philox(
     counter: np.uint64, stream: int, key_a: np.uint64, key_b: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """Return four words, each in the lower half of its 64 bits.
@@ -179,7 +179,7 @@ def _uniform_groups(
     for g in range(out.size // GROUP):
         counter, at = np.uint64(group + g) * np.uint64(LANES), g * GROUP
         for lane in range(LANES):
-            a, b, c, d = _philox(counter + np.uint64(lane), 0, key_a, key_b)
+            a, b, c, d = philox(counter + np.uint64(lane), 0, key_a, key_b)
             out[at + lane] = np.float32(_odd(np.uint32(a))) * scale
             out[at + lane + LANES] = np.float32(_odd(np.uint32(b))) * scale
             out[at + lane + 2 * LANES] = np.float32(_odd(np.uint32(c))) * scale
