@@ -13,7 +13,9 @@ from evenflow.errors import InputError, PlanError
 from evenflow.planning.distributions import Distribution
 from evenflow.planning.plan import Plan
 from evenflow.sampling import Dtype, fill
+from evenflow.sampling.arguments import parts_of
 from evenflow.torch.names import ModelParameters
+from evenflow.torch.shards import fault_of, is_sharded, place_of, prepare
 
 FILLABLE: dict[torch.dtype, Dtype] = {
     torch.float32: "float32",
@@ -26,17 +28,28 @@ FILLABLE: dict[torch.dtype, Dtype] = {
 def apply_(plan: Plan, model: torch.nn.Module, seed: int | None = None) -> Plan:
     """Write ``plan`` into ``model``; returns the plan with the seed that was used.
 
-    Names, shapes and types are checked first, and every tensor is put back if a write fails. Each
-    tensor that is written counts one version up, as after any of torch's own in-place functions, so
-    that autograd refuses to go back through values that are no longer there.
+    Names, shapes, types and layouts are checked first, and every tensor is put back if a write
+    fails, but for sharded ones, whose memory may have no room for a second copy. Each tensor that
+    is written counts one version up, as after any of torch's own in-place functions, so that
+    autograd refuses to go back through values that are no longer there.
+
+    Of a DTensor this process writes its own part, and no process hears from another: all of them
+    need the same seed, so a fresh one is not drawn for a sharded model.
     """
+    prepare(model)
     parameters = ModelParameters(model)
     check_fits(plan, parameters)
     used = seed if seed is not None else plan.seed
-    if used is None:
-        used = secrets.randbits(63)
     drawn = [name for name, entry in plan.entries.items() if entry.distribution is not None]
-    with parameters.restored_on_failure(drawn):
+    whole = [name for name in drawn if not is_sharded(parameters.tensor(name))]
+    if used is None:
+        if len(whole) < len(drawn):
+            raise InputError(
+                "each process would draw a seed of its own",
+                remedy="give the same one to all: plan.apply_(model, seed=0)",
+            )
+        used = secrets.randbits(63)
+    with parameters.restored_on_failure(whole):
         return write_all(plan, parameters, used)
 
 
@@ -52,7 +65,9 @@ def write_all(plan: Plan, parameters: ModelParameters, seed: int) -> Plan:
 
 
 def check_fits(plan: Plan, parameters: ModelParameters) -> None:
-    """Raise ``PlanError`` naming every difference between a plan and a model."""
+    """Raise ``PlanError`` naming every difference between a plan and a model, or ``InputError``
+    for values that a parameter's type cannot hold.
+    """
     unknown = sorted(set(plan.entries) - set(parameters.names))
     faults = [f"the model has no parameter {name}" for name in unknown]
     for name in parameters.names:
@@ -66,6 +81,8 @@ def check_fits(plan: Plan, parameters: ModelParameters) -> None:
             faults.append(f"{name} is on the meta device, so there is no memory to write")
         elif entry.distribution is not None and tensor.dtype not in FILLABLE:
             faults.append(f"{name} has type {tensor.dtype}, which no distribution can fill")
+        elif entry.distribution is not None and (fault := fault_of(tensor)):
+            faults.append(f"{name} cannot be written: {fault}")
     if faults:
         raise PlanError(
             f"the plan does not fit the model in {len(faults)} places:\n  " + "\n  ".join(faults),
@@ -73,22 +90,34 @@ def check_fits(plan: Plan, parameters: ModelParameters) -> None:
             remedy="make the plan for this model (ef.plan), or give meta tensors memory first "
             "(model.to_empty)",
         )
+    for name, entry in plan.entries.items():
+        tensor = parameters.tensor(name)
+        if entry.distribution is not None and tensor.numel():
+            parts_of(entry.distribution, entry.shape or (1,), name, FILLABLE[tensor.dtype])
 
 
 def write(tensor: torch.Tensor, distribution: Distribution, seed: int, name: str) -> None:
     """Fill ``tensor`` in place with the values that (seed, name) give."""
     dtype = _fillable(tensor, name)
-    if tensor.numel() == 0:
+    memory, start, shape = place_of(tensor)
+    if memory.numel() == 0:
         return
     with torch.no_grad():
-        if tensor.device.type == "cpu":
-            fill(as_array(tensor.detach()), distribution, seed=seed, name=name, dtype=dtype)
-            if not tensor.is_inference():  # so that autograd knows of a write that it didn't see
-                torch.autograd.graph.increment_version(tensor)
-        else:
-            host = torch.empty(tensor.shape, dtype=tensor.dtype)
-            fill(as_array(host), distribution, seed=seed, name=name, dtype=dtype)
-            tensor.copy_(host)
+        on_host = memory.device.type == "cpu"
+        target = memory.detach() if on_host else torch.empty(memory.shape, dtype=memory.dtype)
+        fill(
+            as_array(target),
+            distribution,
+            seed=seed,
+            name=name,
+            shape=shape,
+            start=start,
+            dtype=dtype,
+        )
+        if not on_host:
+            memory.copy_(target)
+        elif not tensor.is_inference():  # so that autograd knows of a write that it didn't see
+            torch.autograd.graph.increment_version(tensor)
 
 
 def _fillable(tensor: torch.Tensor, name: str) -> Dtype:

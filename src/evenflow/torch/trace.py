@@ -19,6 +19,7 @@ from evenflow.torch.inputs import Call
 from evenflow.torch.module_walk import walk
 from evenflow.torch.names import ModelParameters
 from evenflow.torch.program import export, read
+from evenflow.torch.shards import require_whole
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def trace(call: Call, parameters: ModelParameters) -> Trace:
             "the model has no parameters, so there is nothing to initialise or check",
             where=type(model).__name__,
         )
+    require_whole(model, "traced")
     with torch.compiler.set_stance("force_eager"):
         program, reason = export(model, call)
         if program is not None:
