@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evenflow.torch.api import check as check
     from evenflow.torch.api import init_ as init_
     from evenflow.torch.api import plan as plan
+    from evenflow.torch.buffers import restore_buffers_ as restore_buffers_
     from evenflow.torch.functions import delta_orthogonal_ as delta_orthogonal_
     from evenflow.torch.functions import glorot_normal_ as glorot_normal_
     from evenflow.torch.functions import glorot_truncated_ as glorot_truncated_
@@ -56,6 +57,7 @@ _HOMES = {
     "gain": "evenflow.gains",
     "init_": "evenflow.torch.api",
     "plan": "evenflow.torch.api",
+    "restore_buffers_": "evenflow.torch.buffers",
     "schemes": "evenflow.planning.schemes",
 }
 
