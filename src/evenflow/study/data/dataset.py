@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,22 @@ Images = NDArray[np.float32]
 """Flat images (n, d), pixels from 0 to 1."""
 Labels = NDArray[np.int64]
 """Indices into ``DataSet.classes``, (n,)."""
+LEVELS = (np.arange(256) / 255).astype(np.float32)
+"""Of a byte, from 0 to 1."""
 
 
-class Examples(NamedTuple):
-    """A finite split: images (n, d) and labels (n,)."""
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """A finite split. Pixels are held as bytes, a quarter of what ``images`` takes."""
 
-    images: Images
+    pixels: NDArray[np.uint8]
+    """Flat images (n, d), from 0 to 255."""
     labels: Labels
+
+    @cached_property
+    def images(self) -> Images:
+        """All images (n, d), from 0 to 1."""
+        return LEVELS[self.pixels]
 
     def batch(self, step: int, size: int, seed: int) -> tuple[Images, Labels]:
         """Batch ``step`` of one epoch after another, each in an order of its own.
@@ -40,10 +48,10 @@ class Examples(NamedTuple):
             taken.append(part)
             at += len(part)
         rows = taken[0] if len(taken) == 1 else np.concatenate(taken)
-        return self.images[rows], self.labels[rows]
+        return LEVELS[self.pixels[rows]], self.labels[rows]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stream:
     """A split without end: example i is a pure function of i."""
 
@@ -55,7 +63,7 @@ class Stream:
         return self.stream(step * size, size)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataSet:
     """Images of known classes in three splits, with where they come from."""
 

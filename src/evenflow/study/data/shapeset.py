@@ -13,7 +13,7 @@ import numpy as np
 
 from evenflow.errors import InputError
 from evenflow.sampling.contract import key
-from evenflow.study.data.dataset import DataSet, Examples, Images, Labels, Stream
+from evenflow.study.data.dataset import LEVELS, DataSet, Examples, Images, Labels, Stream
 from evenflow.study.data.shapeset_kernel import SIDE, fill
 
 CLASSES = (
@@ -48,9 +48,9 @@ def load(name: str, data_dir: Path | None, seed: int) -> DataSet:  # noqa: ARG00
         source="the generator of Glorot and Bengio (2010), written anew",
         train=Stream(lambda start, count: generate(3 + seed, start, count))
         if online
-        else Examples(*generate(TRAIN_SEED, 0, FIXED)),
-        validation=Examples(*generate(VALIDATION_SEED, 0, HELD_OUT)),
-        test=Examples(*generate(TEST_SEED, 0, HELD_OUT)),
+        else _finite(TRAIN_SEED, FIXED),
+        validation=_finite(VALIDATION_SEED, HELD_OUT),
+        test=_finite(TEST_SEED, HELD_OUT),
         seed=seed,
     )
 
@@ -67,5 +67,13 @@ def generate(seed: int, start: int, count: int) -> tuple[Images, Labels]:
         raise InputError(f"there are no examples {start} to {start + count - 1} of Shapeset")
     images = np.empty((count, SIDE * SIDE), np.float32)
     labels = np.empty(count, np.int64)
-    fill(images, labels, start, key(seed, "shapeset"))
+    fill(images, labels, start, key(seed, "shapeset"), LEVELS)
     return images, labels
+
+
+def _finite(seed: int, count: int) -> Examples:
+    """The first examples under ``seed``, as bytes."""
+    pixels = np.empty((count, SIDE * SIDE), np.uint8)
+    labels = np.empty(count, np.int64)
+    fill(pixels, labels, 0, key(seed, "shapeset"), np.arange(256, dtype=np.uint8))
+    return Examples(pixels, labels)

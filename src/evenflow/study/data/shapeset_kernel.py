@@ -16,6 +16,7 @@ estimate of occlusion is sums, products, quotients and square roots, which any m
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,41 +49,45 @@ for _kind, _k in enumerate(CORNERS):
         REGULAR[_kind, _t] = round(0.5 * math.cos(_angle), 12), round(0.5 * math.sin(_angle), 12)
 AREAS = np.array([k * math.sin(2 * math.pi / k) / (2 * math.pi) for k in CORNERS])
 """Of the regular polygon, as a share of its circle."""
-GREYS = (np.arange(256) / 255).astype(np.float32)
 
 _MASK = np.uint64(0xFFFFFFFF)
 
 
 @compiled
-def fill(images: NDArray[np.float32], labels: NDArray[np.int64], start: int, seed_key: Key) -> int:
+def fill(
+    images: NDArray[Any], labels: NDArray[np.int64], start: int, seed_key: Key, levels: NDArray[Any]
+) -> int:
     """Make the examples start, start + 1, … in ``images`` (n, 1024) and ``labels`` (n,).
 
-    Returns how often an object was rejected.
+    ``levels`` (256,) gives each grey level as a pixel. Returns how often an object was rejected.
     """
     first, second = np.empty((20, 2)), np.empty((20, 2))
     rejections = 0
     for i in range(labels.size):
-        labels[i], rejected = _draw(images[i], np.uint64(start + i), seed_key, first, second)
+        labels[i], rejected = _draw(
+            images[i], np.uint64(start + i), seed_key, levels, first, second
+        )
         rejections += rejected
     return rejections
 
 
 @compiled
 def _draw(
-    image: NDArray[np.float32],
+    image: NDArray[Any],
     index: np.uint64,
     seed_key: Key,
+    levels: NDArray[Any],
     first: NDArray[np.float64],
     second: NDArray[np.float64],
 ) -> tuple[int, int]:
     """Make one example and return its label and the rejections; the others are scratch."""
     number, polarity, ground, _ = _words(index, 0, seed_key)
     light = _below(polarity, 2) == 0  # the objects; the ground then is dark
-    image[:] = GREYS[_grey(ground, not light)]
+    image[:] = levels[_grey(ground, not light)]
 
     kind, grey, r1, r3 = _object(index, 64, seed_key, light)
     s0, s1, x, y = _place(first, index, 65, seed_key, kind, r1, r3)
-    _paint(image, first[: CORNERS[kind]], GREYS[grey])
+    _paint(image, first[: CORNERS[kind]], levels[grey])
     if _below(number, 2) == 0:
         return LABELS[0, kind], 0
 
@@ -97,7 +102,7 @@ def _draw(
             * _overlap(first[: CORNERS[kind]], second[: CORNERS[other]], x, y, u, v)
         )
         if hidden <= HIDDEN * area:
-            _paint(image, second[: CORNERS[other]], GREYS[grey])
+            _paint(image, second[: CORNERS[other]], levels[grey])
             return LABELS[1 + kind, other], rejections
     return LABELS[0, kind], PATIENCE
 
@@ -203,7 +208,7 @@ def _overlap(
 
 
 @compiled
-def _paint(image: NDArray[np.float32], corners: NDArray[np.float64], grey: np.float32) -> None:
+def _paint(image: NDArray[Any], corners: NDArray[np.float64], grey: Any) -> None:
     """Fill a polygon as the authors' library did, without anti-aliasing.
 
     Corners are cut to whole pixels. An edge crosses the rows from its upper end to above its lower
