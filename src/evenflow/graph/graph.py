@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from evenflow.graph.moments import Moments
@@ -89,6 +91,8 @@ class Graph:
     """How the graph was had: "export" or "module walk: <why>"."""
     input_dtypes: Mapping[str, str] = field(default_factory=dict)
     """Type of each input: "float32", "int64" …; one that is not given is a floating-point one."""
+    values: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
+    """The very numbers of values that follow from the code alone: positions, masks."""
     _by_name: dict[str, Node] = field(init=False, repr=False, compare=False)
     _users: dict[str, tuple[Node, ...]] = field(init=False, repr=False, compare=False)
 

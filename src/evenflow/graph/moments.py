@@ -1,69 +1,209 @@
-"""Moments: what the calculus tracks of a tensor."""
+"""Moments: what the calculus tracks of a tensor.
+
+A network with random weights makes its units alike in law, and so are examples, and positions that
+nothing tells apart. What matters of such a tensor is therefore its mean and, for two of its
+elements x and x′, E[x·x′] as a function of *where they differ*: nowhere (the second moment q), in
+the example (s_B), in the position (s_T), in the unit, or in several of these at once. ``pairs``
+holds exactly that, an array with one dimension for each axis along which elements can differ:
+entry 0 is "the same index", entry 1 "another index". An axis whose neighbours are more alike than
+strangers (pixels) has further entries, one for each distance, the last for all that are further.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from evenflow.graph import pairs as pairing
+
+Array = npt.NDArray[np.float64]
+Role = Literal["examples", "positions", "units"]
 
 
-@dataclass(frozen=True)
+class Atom(NamedTuple):
+    """A direction in which elements of a tensor can differ; views split and join axes of them."""
+
+    size: int
+    role: Role
+
+
+Axes = tuple[tuple[Atom, ...], ...]
+"""For each axis of the tensor the atoms that it consists of; none for an axis of length 1."""
+
+
+@dataclass(frozen=True, eq=False)
 class Moments:
-    """Mean, second moment and shared parts of a tensor: m² ≤ s_B ≤ s_T ≤ q.
-
-    ``shared_examples`` s_B is E over units of (E over examples of x)²; ``shared_positions`` s_T is
-    the same over the positions (tokens, pixels) of one example. s_B/q is the correlation of two
-    examples, s_T/q that of two positions of one.
-    """
+    """Mean of a tensor's elements, and E[x·x′] of two of them by where they differ."""
 
     mean: float
-    second: float
-    shared_examples: float
-    shared_positions: float
+    pairs: Array
+    """One dimension for each atom, in the order of the axes. Of length 1: it makes no difference
+    whether the two elements differ there; 2: the same index, another one; more: by distance."""
+    axes: Axes
+    hidden: npt.NDArray[np.bool_] | None = None
+    """Which elements are masked out (−∞ before a softmax), broadcastable to the tensor; the rest
+    is then told of those that are not."""
+    spread: float = 0.0
+    """Relative variance of the second moment from example to example (and position to position):
+    0 where all have the same norm."""
+
+    @property
+    def second(self) -> float:
+        """q = E[x²]"""
+        return float(self.pairs.flat[0])
 
     @property
     def variance(self) -> float:
         """q − m², over all elements."""
         return self.second - self.mean**2
 
+    @property
+    def shared_examples(self) -> float:
+        """s_B: E over units of (E over examples of x)²."""
+        return self._shared("examples")
+
+    @property
+    def shared_positions(self) -> float:
+        """s_T: the same over the positions (tokens, pixels) of one example."""
+        return self._shared("positions")
+
+    def _shared(self, role: Role) -> float:
+        flat = [atom for axis in self.axes for atom in axis]
+        index = tuple(-1 if atom.role == role else 0 for atom in flat)
+        return float(self.pairs[index])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the tensor."""
+        return tuple(prod(atom.size for atom in axis) for axis in self.axes)
+
     @classmethod
-    def constant(cls, value: float) -> Moments:
+    def constant(cls, value: float, shape: Sequence[int] = ()) -> Moments:
         """Every element the same."""
-        return cls(value, value**2, value**2, value**2)
+        axes = axes_of(shape)
+        return cls(value, np.full((1,) * _count(axes), value**2), axes)
 
     @classmethod
-    def parameter(cls, mean: float, second: float) -> Moments:
-        """A parameter: the same for all examples and positions."""
-        return cls(mean, second, second, second)
+    def independent(
+        cls,
+        mean: float = 0.0,
+        second: float = 1.0,
+        shape: Sequence[int] = (),
+        roles: Sequence[Role] = (),
+    ) -> Moments:
+        """Every element drawn afresh: nothing in common but the mean.
 
-    @classmethod
-    def independent(cls, mean: float = 0.0, second: float = 1.0) -> Moments:
-        """Every element drawn afresh: nothing shared but the mean."""
-        return cls(mean, second, mean**2, mean**2)
+        ``roles`` name what the axes are; all are units if they are not given.
+        """
+        axes = axes_of(shape, roles)
+        pairs = np.full((2,) * _count(axes), mean**2)
+        pairs.flat[0] = second
+        return cls(mean, pairs, axes)
 
     def scaled(self, factor: float) -> Moments:
         """Moments of ``factor`` · x."""
-        square = factor**2
-        return Moments(
-            factor * self.mean,
-            square * self.second,
-            square * self.shared_examples,
-            square * self.shared_positions,
-        )
+        return replace(self, mean=factor * self.mean, pairs=factor**2 * self.pairs)
 
     def plus(self, other: Moments) -> Moments:
-        """Sum with an independent tensor: q' = q_x + q_y + 2 m_x m_y, likewise the shared parts."""
+        """Of the sum with an independent tensor, broadcast: E[x·x′] add, and 2 m_x m_y."""
+        x, y, axes = aligned(self, other)
         cross = 2 * self.mean * other.mean
-        return Moments(
-            self.mean + other.mean,
-            self.second + other.second + cross,
-            self.shared_examples + other.shared_examples + cross,
-            self.shared_positions + other.shared_positions + cross,
-        )
+        pairs = x + y + cross
+        total = pairs.flat[0]
+        # Norms of the same example go up and down together.
+        spread = (abs(x.flat[0]) * self.spread**0.5 + abs(y.flat[0]) * other.spread**0.5) ** 2
+        spread = spread / total**2 if total else 0.0
+        return Moments(self.mean + other.mean, pairs, axes, _hidden(self, other), float(spread))
 
     def times(self, other: Moments) -> Moments:
-        """Product with an independent tensor: means, second moments and shared parts multiply."""
-        return Moments(
-            self.mean * other.mean,
-            self.second * other.second,
-            self.shared_examples * other.shared_examples,
-            self.shared_positions * other.shared_positions,
-        )
+        """Of the product with an independent tensor, broadcast: all moments multiply."""
+        x, y, axes = aligned(self, other)
+        spread = (1 + self.spread) * (1 + other.spread) - 1
+        return Moments(self.mean * other.mean, x * y, axes, _hidden(self, other), spread)
+
+
+def _hidden(x: Moments, y: Moments) -> npt.NDArray[np.bool_] | None:
+    return x.hidden if x.hidden is not None else y.hidden
+
+
+def axes_of(shape: Sequence[int], roles: Sequence[Role] = ()) -> Axes:
+    """One atom for each axis that is longer than 1."""
+    named: Sequence[Role] = roles or ("units",) * len(shape)
+    return tuple(
+        (Atom(int(size), role),) if size != 1 else ()
+        for size, role in zip(shape, named, strict=True)
+    )
+
+
+def _count(axes: Axes) -> int:
+    return sum(len(axis) for axis in axes)
+
+
+def aligned(x: Moments, y: Moments) -> tuple[Array, Array, Axes]:
+    """Both tensors' ``pairs``, such that NumPy broadcasts them as the tensors are, and the axes."""
+    rank = max(len(x.axes), len(y.axes))
+    left = ((),) * (rank - len(x.axes)) + x.axes
+    right = ((),) * (rank - len(y.axes)) + y.axes
+    a, b = x.pairs, y.pairs
+    axes: list[tuple[Atom, ...]] = []
+    dim = 0
+    for ours, theirs in zip(left, right, strict=True):
+        if not ours or not theirs:
+            count = len(ours) + len(theirs)
+            where = tuple(range(dim, dim + count))
+            a = a if ours else np.expand_dims(a, where) if count else a
+            b = b if theirs else np.expand_dims(b, where) if count else b
+            axes.append(ours or theirs)
+        else:
+            a, b, atoms = _refined(a, b, dim, ours, theirs)
+            axes.append(atoms)
+        dim += len(axes[-1])
+    return (*_lengthened(a, b, [atom for axis in axes for atom in axis]), tuple(axes))
+
+
+def _refined(
+    a: Array, b: Array, dim: int, ours: tuple[Atom, ...], theirs: tuple[Atom, ...]
+) -> tuple[Array, Array, tuple[Atom, ...]]:
+    """Split the atoms of one axis, in both tensors, until they are the same; join all if they
+    cannot be."""
+    if [atom.size for atom in ours] == [atom.size for atom in theirs]:
+        return a, b, ours
+    parts = pairing.common_parts([o.size for o in ours], [t.size for t in theirs])
+    if parts is None:
+        a = pairing.joined(a, dim, [atom.size for atom in ours])
+        b = pairing.joined(b, dim, [atom.size for atom in theirs])
+        return a, b, (Atom(prod(atom.size for atom in ours), ours[0].role),)
+    a, roles = _split_to(a, dim, ours, parts)
+    b, _ = _split_to(b, dim, theirs, parts)
+    return a, b, tuple(Atom(size, role) for size, role in zip(parts, roles, strict=True))
+
+
+def _split_to(
+    pairs: Array, dim: int, atoms: tuple[Atom, ...], parts: Sequence[int]
+) -> tuple[Array, list[Role]]:
+    """``pairs`` with the atoms from ``dim`` on split into ``parts``, and each part's role."""
+    roles: list[Role] = []
+    left = list(parts)
+    for atom in atoms:
+        size = atom.size
+        while left and size > 1:
+            part = left.pop(0)
+            if part < size:
+                pairs = pairing.split(pairs, dim, size // part * part, size // part)
+            size //= part
+            roles.append(atom.role)
+            dim += 1
+    return pairs, roles
+
+
+def _lengthened(a: Array, b: Array, atoms: Sequence[Atom]) -> tuple[Array, Array]:
+    """Both to the longer of their lists of distances."""
+    for dim in range(len(atoms)):
+        length = max(a.shape[dim], b.shape[dim])
+        a, b = pairing.lengthened(a, dim, length), pairing.lengthened(b, dim, length)
+    return a, b

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from evenflow.errors import ActivationError, NoRuleError
 from evenflow.graph.graph import Graph, Node
-from evenflow.graph.moments import Moments
+from evenflow.graph.moments import Moments, Role
 from evenflow.graph.rules import RULES, Rule, Step
-from evenflow.graph.rules.registry import Cotangents
+from evenflow.graph.rules.registry import Arriving, Result
 
 _FLOATS = ("float", "bfloat")
 
@@ -26,8 +26,8 @@ class Derivation:
 
     forward: Mapping[str, Moments]
     """Moments of every value: inputs, parameters and results, by name."""
-    backward: Mapping[str, float]
-    """Second moment of the gradient with respect to every value that one flows to."""
+    backward: Mapping[str, Moments]
+    """Moments of the gradient with respect to every value that one flows to."""
     obstacles_forward: Mapping[str, str]
     obstacles_backward: Mapping[str, str]
 
@@ -41,95 +41,149 @@ def propagate(
     """Derive ``graph`` for parameters and inputs of given Moments.
 
     Floating-point inputs not given count as independent with mean 0 and second moment 1.
-    ``cotangents`` are the second moments of the gradients that reach the outputs; 1 where none is
-    given.
+    ``cotangents`` are the second moments of the gradients that reach the outputs, independent in
+    each element; 1 where none is given.
     """
-    known = _known(graph) | dict(inputs or {}) | dict(parameters)
-    forward, blocked = _forwards(graph, known)
-    backward, blocked_backward = _backwards(graph, forward, blocked, cotangents or {})
-    return Derivation(forward, backward, blocked, blocked_backward)
+    forward = _Forward(graph, _known(graph) | dict(inputs or {}) | dict(parameters))
+    forward.run()
+    backward = _Backward(forward, cotangents or {})
+    backward.run()
+    return Derivation(forward.known, backward.gradients, forward.blocked, backward.blocked)
+
+
+def roles_of(shape: tuple[int, ...]) -> tuple[Role, ...]:
+    """What the axes of an input stand for: examples first; channels second in images and in
+    nothing else; units last."""
+    if len(shape) >= 4:
+        return ("examples", "units", *("positions",) * (len(shape) - 2))
+    return (
+        ("examples", *("positions",) * (len(shape) - 2), "units")
+        if len(shape) > 1
+        else ("examples",) * len(shape)
+    )
 
 
 def _known(graph: Graph) -> dict[str, Moments]:
     """What is known of a Graph's values without being told."""
     inputs = {
-        name: Moments.independent()
-        for name in graph.inputs
+        name: Moments.independent(shape=shape, roles=roles_of(tuple(shape)))
+        for name, shape in graph.inputs.items()
         if graph.input_dtypes.get(name, "float32").startswith(_FLOATS)
     }
     constants = {p.name: p.moments for p in graph.parameters.values() if p.moments is not None}
     return inputs | constants
 
 
-def _forwards(
-    graph: Graph, forward: dict[str, Moments]
-) -> tuple[dict[str, Moments], dict[str, str]]:
-    blocked: dict[str, str] = {}
-    for node in graph.nodes:
-        if not node.dtype.startswith((*_FLOATS, "complex")):
-            continue
-        reason = next((blocked[name] for _, name in node.refs() if name in blocked), "")
-        if not reason:
-            try:
-                moments = _rule_of(node).forward(Step(graph, node, forward))
-                _require_finite(moments.second, "values")
-                forward[node.name] = moments
-            except (NoRuleError, ActivationError) as error:
-                reason = _obstacle(node, error)
-        if reason:
-            blocked[node.name] = reason
-    return forward, blocked
+class _Forward:
+    """The pass in execution order."""
+
+    def __init__(self, graph: Graph, known: dict[str, Moments]) -> None:
+        self.graph, self.known = graph, known
+        self.several: dict[str, tuple[Moments, ...]] = {}
+        self.blocked: dict[str, str] = {}
+
+    def run(self) -> None:
+        for node in self.graph.nodes:
+            if not node.dtype.startswith((*_FLOATS, "complex")):
+                continue
+            blocked = (self.blocked[name] for _, name in node.refs() if name in self.blocked)
+            reason = next(blocked, "")
+            if not reason:
+                try:
+                    self._enter(node, rule_of(node).forward(self.step(node)))
+                except (NoRuleError, ActivationError) as error:
+                    reason = obstacle(node, error)
+            if reason:
+                self.blocked[node.name] = reason
+
+    def step(self, node: Node) -> Step:
+        return Step(self.graph, node, self.known, self.several)
+
+    def _enter(self, node: Node, result: Result) -> None:
+        several = result if isinstance(result, tuple) else (result,)
+        for moments in several:
+            _require_finite(moments, "values")
+        if isinstance(result, tuple):
+            self.several[node.name] = result
+        self.known[node.name] = several[0]
 
 
-def _rule_of(node: Node) -> Rule:
+def rule_of(node: Node) -> Rule:
+    """The rule of a node's operation; ``NoRuleError`` if there is none."""
     if node.op not in RULES or node.dtype.startswith("complex"):
         raise NoRuleError(f"no rule for {node.op!r}")
     return RULES[node.op]
 
 
-def _require_finite(second: float, what: str) -> None:
-    if not math.isfinite(second):
+def _require_finite(moments: Moments, what: str) -> None:
+    if not math.isfinite(moments.second):
         raise NoRuleError(f"{what} overflow")
 
 
-def _obstacle(node: Node, error: NoRuleError | ActivationError) -> str:
+def obstacle(node: Node, error: NoRuleError | ActivationError) -> str:
+    """Which operation stands in the way, why, and where it is in the user's model."""
     what = f"{error.where}: {error.what}" if error.where else error.what
     place = node.layer or "the top of the model"
     return f"{what} in {place}" + (f" ({node.source})" if node.source else "")
 
 
-def _backwards(
-    graph: Graph,
-    forward: Mapping[str, Moments],
-    blocked_forward: Mapping[str, str],
-    cotangents: Mapping[str, float],
-) -> tuple[dict[str, float], dict[str, str]]:
-    floats = forward.keys() | blocked_forward.keys()
-    gradients = {name: cotangents.get(name, 1.0) for name in graph.outputs if name in floats}
-    blocked: dict[str, str] = {}
-    for node in reversed(graph.nodes):
-        reason = blocked.get(node.name, "")
-        if node.name not in gradients and not reason:  # no gradient flows here
-            continue
-        reason = reason or blocked_forward.get(node.name, "")
-        if not reason:
-            try:
-                for name, second in _gathered(graph, node, forward, gradients).items():
-                    gradients[name] = gradients.get(name, 0.0) + second
-            except (NoRuleError, ActivationError) as error:
-                reason = _obstacle(node, error)
-        if reason:
-            for _, name in node.refs():
-                if name in floats:
-                    blocked.setdefault(name, reason)
-    for name in blocked:
-        gradients.pop(name, None)
-    return gradients, blocked
+class _Backward:
+    """The pass against execution order."""
 
+    def __init__(self, forward: _Forward, cotangents: Mapping[str, float]) -> None:
+        self.forward, self.graph = forward, forward.graph
+        self.floats = forward.known.keys() | forward.blocked.keys()
+        self.gradients: dict[str, Moments] = {}
+        self.parts: dict[str, dict[int, Moments]] = {}
+        """Gradients of single results of operations that have several."""
+        self.blocked: dict[str, str] = {}
+        for name in self.graph.outputs:
+            if name in self.floats:
+                self._add(name, self._arriving(name, cotangents.get(name, 1.0)))
 
-def _gathered(
-    graph: Graph, node: Node, forward: Mapping[str, Moments], gradients: Mapping[str, float]
-) -> Cotangents:
-    gathered = _rule_of(node).backward(Step(graph, node, forward), gradients[node.name])
-    _require_finite(sum(gathered.values()), "gradients")
-    return gathered
+    def _arriving(self, name: str, second: float) -> Moments:
+        shape = self.graph.shape(name)
+        return Moments.independent(0.0, second, shape, roles_of(shape))
+
+    def run(self) -> None:
+        for node in reversed(self.graph.nodes):
+            reason = self.blocked.get(node.name, "")
+            if node.name not in self.gradients and node.name not in self.parts and not reason:
+                continue  # no gradient flows here
+            reason = reason or self.forward.blocked.get(node.name, "")
+            if not reason:
+                try:
+                    self._pass(node)
+                except (NoRuleError, ActivationError) as error:
+                    reason = obstacle(node, error)
+            if reason:
+                for _, name in node.refs():
+                    if name in self.floats:
+                        self.blocked.setdefault(name, reason)
+        for name in self.blocked:
+            self.gradients.pop(name, None)
+
+    def _pass(self, node: Node) -> None:
+        step = self.forward.step(node)
+        if node.op == "getitem" and step.name("input") in self.forward.several:
+            index = int(step.number("index"))
+            parts = self.parts.setdefault(step.name("input"), {})
+            found = self.gradients[node.name]
+            parts[index] = parts[index].plus(found) if index in parts else found
+            return
+        for name, moments in rule_of(node).backward(step, self._cotangent(node)).items():
+            _require_finite(moments, "gradients")
+            if name in self.floats:
+                self._add(name, moments)
+
+    def _cotangent(self, node: Node) -> Arriving:
+        if node.name not in self.forward.several:
+            return self.gradients[node.name]
+        parts = self.parts.get(node.name, {})
+        if node.name in self.gradients:
+            parts.setdefault(0, self.gradients[node.name])
+        return tuple(parts.get(i) for i in range(len(self.forward.several[node.name])))
+
+    def _add(self, name: str, moments: Moments) -> None:
+        known = self.gradients.get(name)
+        self.gradients[name] = moments if known is None else known.plus(moments)

@@ -65,5 +65,6 @@ def second_moment(distribution: Distribution, shape: tuple[int, ...]) -> float:
 
 def moments(distribution: Distribution, shape: tuple[int, ...]) -> Moments:
     """Moments of a parameter drawn from ``distribution``."""
-    mean = distribution.value if isinstance(distribution, Constant) else 0.0
-    return Moments.parameter(mean, second_moment(distribution, shape))
+    if isinstance(distribution, Constant):
+        return Moments.constant(distribution.value, shape)
+    return Moments.independent(0.0, second_moment(distribution, shape), shape)

@@ -238,7 +238,7 @@ def _layers(
         node, found = graph.node(name), measured.get(name)
         if node is None or found is None or found.forward is None:
             continue
-        forward = derivation.forward.get(name)
+        forward, backward = derivation.forward.get(name), derivation.backward.get(name)
         layers.append(
             LayerRecord(
                 node=name,
@@ -253,7 +253,7 @@ def _layers(
                 saturated_share=found.saturated,
                 dead_share=found.dead,
                 predicted_forward=forward.second if forward else math.nan,
-                predicted_backward=derivation.backward.get(name, math.nan),
+                predicted_backward=backward.second if backward else math.nan,
                 obstacle=derivation.obstacles_forward.get(name)
                 or derivation.obstacles_backward.get(name, ""),
                 jacobian_singular_value=found.singular_value,

@@ -17,10 +17,10 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from evenflow.graph.graph import Argument, Graph, Node, Parameter, Ref
+from evenflow.graph.measured import measured as moments_of
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
 from evenflow.torch.stale import stale_values
-from evenflow.torch.weights import measured
 
 _LIBRARIES = (str(Path(torch.__file__).parent), "<")
 
@@ -99,7 +99,8 @@ def _held(
 
 def _constant(name: str, value: Any) -> Parameter:
     """A tensor that the user's code made of numbers; the Graph itself says what they are."""
-    moments = measured(value) if value.is_floating_point() and not value.is_meta else None
+    known = value.is_floating_point() and not value.is_meta
+    moments = moments_of(value.detach().double().cpu().numpy()) if known else None
     return Parameter(
         name, tuple(value.shape), dtype_of(value), trainable=False, buffer=True, moments=moments
     )

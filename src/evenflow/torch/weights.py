@@ -5,9 +5,14 @@ from __future__ import annotations
 import torch
 
 from evenflow.graph.graph import Graph
+from evenflow.graph.measured import measured as moments_of
 from evenflow.graph.moments import Moments
+from evenflow.graph.propagate import roles_of
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
+
+_DISTANCES = 7
+"""How far apart pixels are told from strangers."""
 
 
 def parameter_moments(graph: Graph, parameters: ModelParameters) -> dict[str, Moments]:
@@ -25,13 +30,14 @@ def parameter_moments(graph: Graph, parameters: ModelParameters) -> dict[str, Mo
 
 
 def measured(tensor: torch.Tensor) -> Moments:
-    """Moments of a floating-point parameter: the same for all examples and positions."""
+    """Moments of a floating-point parameter, its elements alike but for their order."""
+    shape = tuple(tensor.shape)
     if not tensor.numel():
-        return Moments.constant(0.0)
+        return Moments.constant(0.0, shape)
     values = tensor.detach()
-    mean = values.mean(dtype=torch.float64)
-    second = values.norm(dtype=torch.float64) ** 2 / values.numel()
-    return Moments.parameter(float(mean), float(second))
+    mean = float(values.mean(dtype=torch.float64))
+    second = float(values.norm(dtype=torch.float64)) ** 2 / values.numel()
+    return Moments.independent(mean, max(second, mean**2), shape)
 
 
 def input_moments(graph: Graph, call: Call) -> dict[str, Moments]:
@@ -40,29 +46,10 @@ def input_moments(graph: Graph, call: Call) -> dict[str, Moments]:
     for name, tensor in zip(graph.inputs, call.tensors().values(), strict=True):
         if not tensor.is_floating_point():
             continue
+        shape = tuple(tensor.shape)
         if tensor.is_meta or not tensor.numel():
-            found[name] = Moments.independent()
+            found[name] = Moments.independent(shape=shape, roles=roles_of(shape))
         else:
-            found[name] = _measured_input(tensor.detach().double())
+            values = tensor.detach().double().cpu().numpy()
+            found[name] = moments_of(values, roles_of(shape), _DISTANCES if len(shape) >= 4 else 0)
     return found
-
-
-def _measured_input(x: torch.Tensor) -> Moments:
-    """Examples along axis 0; units along axis 1 of images, the last axis of all else."""
-    mean, second = float(x.mean()), float(x.square().mean())
-    examples = _shared(x, (0,)) if x.dim() > 1 and x.shape[0] > 1 else mean**2
-    places = tuple(range(2, x.dim())) if x.dim() >= 4 else (1,) if x.dim() == 3 else ()
-    positions = _shared(x, places) if places else second
-    examples = min(max(examples, mean**2), second)
-    return Moments(mean, second, examples, min(max(positions, examples), second))
-
-
-def _shared(x: torch.Tensor, axes: tuple[int, ...]) -> float:
-    """E over the rest of (E over ``axes`` of x)², products of an element with itself left out."""
-    n = 1
-    for axis in axes:
-        n *= x.shape[axis]
-    if n < 2:
-        return float(x.square().mean())
-    total = x.sum(axes).square() - x.square().sum(axes)
-    return float(total.mean()) / (n * (n - 1))

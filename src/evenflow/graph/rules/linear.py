@@ -1,107 +1,95 @@
-"""Linear operations: matrix products, convolutions, look-up.
+"""Linear operations: matrix products and look-up. All are sums of products (``graph.contract``).
 
-A sum of n products of independent x and w has second moment n q_x q_w, and as much again as pairs
-of terms share: n m_w² times m_x² for each other unit, s_T for each other position of the same one.
-Weights of mean zero have the first term alone. n is the mean number of terms that are really
-summed. Backwards q_x' = n' q_w q_δ, n' the number of terms in the gradient of one input element.
+Independent weights of mean zero and variance v over n terms: q' = n v q, and the same for every
+pair of elements, s' = n v s. Backwards the same sum runs over the outputs, and for the weight's own
+gradient over all examples and positions, where what they have in common adds up.
 """
 
 from __future__ import annotations
 
-from math import prod
-
+from evenflow.errors import NoRuleError
+from evenflow.graph.contract import contracted, matrix_letters
+from evenflow.graph.graph import Ref
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.registry import Cotangents, Step, register
-from evenflow.graph.taps import landing_taps
-
-
-def _summed(x: Moments, w: Moments, terms: float, positions: float = 1.0) -> Moments:
-    """Moments of a sum of ``terms`` products x·w, of which ``positions`` are of one unit each."""
-
-    def at(of_x: float, of_w: float) -> float:
-        beside = max(positions - 1, 0.0) * min(of_x, x.shared_positions)
-        across = max(terms - max(positions, 1.0), 0.0) * x.mean**2
-        return terms * (of_x * of_w + (beside + across) * w.mean**2)
-
-    return Moments(
-        terms * x.mean * w.mean,
-        at(x.second, w.second),
-        at(x.shared_examples, w.shared_examples),
-        at(x.shared_positions, w.shared_positions),
-    )
 
 
 def _with_bias(step: Step, x: Moments) -> Moments:
     return x.plus(step.of("bias")) if step.has("bias") else x
 
 
-def _weighted(
-    step: Step, cotangent: float, terms_forward: float, terms_backward: float
-) -> Cotangents:
-    """Gradients of the input, and of the weight: the sum of x·δ over every use of an element."""
-    uses = step.copies("weight") * terms_forward
-    return step.total(
-        ("input", terms_backward * step.of("weight").second * cotangent),
-        ("weight", uses * step.of("input").second * cotangent),
-        *_to_bias(step, cotangent),
+def _linear_letters(step: Step) -> tuple[str, str, str]:
+    batch = "abcdefghij"[: len(step.shape("input")) - 1]
+    return (
+        batch + "k",
+        "ok"[-len(step.shape("weight")) :],
+        batch + "o" * (len(step.shape("weight")) - 1),
     )
 
 
-def _to_bias(step: Step, cotangent: float) -> list[tuple[str, float]]:
-    return [("bias", step.copies("bias") * cotangent)] if step.has("bias") else []
-
-
 def _linear(step: Step) -> Moments:
-    fan_in = step.shape("weight")[-1]
-    return _with_bias(step, _summed(step.of("input"), step.of("weight"), fan_in))
+    left, right, result = _linear_letters(step)
+    product = contracted(step.of("input"), step.of("weight"), left, right, result)
+    return _with_bias(step, product)
 
 
-def _linear_back(step: Step, cotangent: float) -> Cotangents:
-    *out, fan_in = step.shape("weight")
-    return _weighted(step, cotangent, fan_in, prod(out))
+def _linear_back(step: Step, cotangent: Moments) -> Cotangents:
+    left, right, result = _linear_letters(step)
+    return step.total(
+        ("input", contracted(cotangent, step.of("weight"), result, right, left)),
+        ("weight", contracted(cotangent, step.of("input"), result, left, right)),
+        ("bias", cotangent),
+    )
 
 
 register("linear", forward=_linear, backward=_linear_back)
 
 
-def _product(step: Step, left: str, right: str) -> Moments:
-    return _summed(step.of(left), step.of(right), step.shape(left)[-1])
+def product(x: Moments, y: Moments) -> Moments:
+    """Of torch.matmul(x, y), x and y independent."""
+    return contracted(x, y, *matrix_letters(len(x.axes), len(y.axes)))
 
 
-def _product_back(step: Step, cotangent: float, left: str, right: str) -> Cotangents:
-    a, b = step.shape(left), step.shape(right)
-    rows, columns = a[-2] if len(a) > 1 else 1, b[-1] if len(b) > 1 else 1
-    products = prod(step.node.shape) / max(rows * columns, 1)
-    return step.total(
-        (left, products / prod(a[:-2]) * columns * step.of(right).second * cotangent),
-        (right, products / prod(b[:-2]) * rows * step.of(left).second * cotangent),
+def product_back(x: Moments, y: Moments, cotangent: Moments) -> tuple[Moments, Moments]:
+    """Of the gradients of both, summed over broadcast axes."""
+    left, right, result = matrix_letters(len(x.axes), len(y.axes))
+    return (
+        contracted(cotangent, y, result, right, left),
+        contracted(cotangent, x, result, left, right),
     )
 
 
 def _matrix_product(operation: str, left: str, right: str) -> None:
+    def backward(step: Step, cotangent: Moments) -> Cotangents:
+        to_left, to_right = product_back(step.of(left), step.of(right), cotangent)
+        return step.total((left, to_left), (right, to_right))
+
     register(
         operation,
-        forward=lambda step: _product(step, left, right),
-        backward=lambda step, cotangent: _product_back(step, cotangent, left, right),
+        forward=lambda step: product(step.of(left), step.of(right)),
+        backward=backward,
     )
 
 
 _matrix_product("matmul", "input", "other")
 _matrix_product("mm", "input", "mat2")
 _matrix_product("bmm", "input", "mat2")
+_matrix_product("mv", "input", "vec")
+_matrix_product("dot", "input", "tensor")
 
 
 def _sum_with_product(operation: str, left: str, right: str) -> None:
     """beta·input + alpha·left@right."""
 
     def forward(step: Step) -> Moments:
-        product = _product(step, left, right).scaled(step.number("alpha", 1.0))
-        return product.plus(step.of("input").scaled(step.number("beta", 1.0)))
+        found = product(step.of(left), step.of(right)).scaled(step.number("alpha", 1.0))
+        return found.plus(step.of("input").scaled(step.number("beta", 1.0)))
 
-    def backward(step: Step, cotangent: float) -> Cotangents:
-        back = _product_back(step, step.number("alpha", 1.0) ** 2 * cotangent, left, right)
-        added = step.number("beta", 1.0) ** 2 * step.copies("input") * cotangent
-        return {**back, step.name("input"): added}
+    def backward(step: Step, cotangent: Moments) -> Cotangents:
+        arrived = cotangent.scaled(step.number("alpha", 1.0))
+        to_left, to_right = product_back(step.of(left), step.of(right), arrived)
+        added = cotangent.scaled(step.number("beta", 1.0))
+        return step.total((left, to_left), (right, to_right), ("input", added))
 
     register(operation, forward=forward, backward=backward)
 
@@ -110,81 +98,118 @@ _sum_with_product("addmm", "mat1", "mat2")
 _sum_with_product("baddbmm", "batch1", "batch2")
 
 
-def _conv_terms(step: Step, transposed: bool) -> tuple[float, float, float]:
-    """Mean terms summed into an output element, and into an element of the input's gradient; and
-    how many of the former are positions of one channel.
-    """
-    weight = step.shape("weight")
-    axes = len(weight) - 2
-    sizes_in, sizes_out = step.shape("input")[-axes:], step.node.shape[-axes:]
-    stride, dilation = step.numbers("stride", axes), step.numbers("dilation", axes)
-    padding = _padding(step, weight[2:], dilation)
-    landed = prod(
-        sum(landing_taps(b, a, k, s, p, d) if transposed else landing_taps(a, b, k, s, p, d))
-        for a, b, k, s, p, d in zip(
-            sizes_in, sizes_out, weight[2:], stride, padding, dilation, strict=True
-        )
-    )
-    groups = int(step.number("groups", 1))
-    channels_in = weight[0] // groups if transposed else weight[1]
-    channels_out = weight[1] if transposed else weight[0] // groups
-    taps = landed / prod(sizes_out)
-    return channels_in * taps, channels_out * landed / prod(sizes_in), taps
+def _einsum(step: Step) -> tuple[list[str], list[str], str]:
+    """Names and letters of the operands, and the result's letters."""
+    equation = step.node.arguments.get("equation")
+    tensors = step.node.arguments.get("tensors")
+    if not isinstance(equation, str) or not isinstance(tensors, tuple):
+        raise NoRuleError("an einsum whose equation is unknown")
+    names = [t.name for t in tensors if isinstance(t, Ref)]
+    left, _, result = equation.replace(" ", "").partition("->")
+    letters = left.split(",")
+    if "." in equation:
+        letters, result = _spelt_out(step, names, letters, result)
+    if "->" not in equation:
+        every = "".join(letters)
+        result = "".join(sorted(c for c in set(every) if every.count(c) == 1))
+    if any(len(set(each)) < len(each) for each in letters):
+        raise NoRuleError("an einsum that takes a diagonal")
+    return names, letters, result
 
 
-def _padding(step: Step, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:
-    given = step.node.arguments.get("padding")
-    if given == "same":  # torch pads the smaller half in front
-        return tuple((k - 1) * d // 2 for k, d in zip(kernel, dilation, strict=True))
-    if given == "valid":
-        return (0,) * len(kernel)
-    return step.numbers("padding", len(kernel), default=0)
+def _spelt_out(
+    step: Step, names: list[str], letters: list[str], result: str
+) -> tuple[list[str], str]:
+    """Dots replaced by capital letters that nothing else uses."""
+    free = [c for c in "ZYXWVUTSRQ" if c not in "".join(letters)]
+    most = 0
+    spelt = []
+    for name, each in zip(names, letters, strict=True):
+        count = len(step.graph.shape(name)) - len(each.replace("...", ""))
+        most = max(most, count)
+        spelt.append(each.replace("...", "".join(free[:count][::-1])))
+    return spelt, result.replace("...", "".join(free[:most][::-1]))
 
 
-def _conv(transposed: bool) -> None:
-    def forward(step: Step) -> Moments:
-        terms, _, taps = _conv_terms(step, transposed)
-        return _with_bias(step, _summed(step.of("input"), step.of("weight"), terms, taps))
+def _einsum_forward(step: Step) -> Moments:
+    names, letters, result = _einsum(step)
+    found, have = step.of_value(names[0]), letters[0]
+    for place in range(1, len(names)):
+        later = "".join(letters[place + 1 :]) + result
+        kept = "".join(c for c in dict.fromkeys(have + letters[place]) if c in later)
+        kept = result if place == len(names) - 1 else kept
+        found = contracted(found, step.of_value(names[place]), have, letters[place], kept)
+        have = kept
+    if len(names) == 1:
+        found = contracted(found, Moments.constant(1.0), have, "", result)
+    return found
 
-    def backward(step: Step, cotangent: float) -> Cotangents:
-        terms_forward, terms_backward, _ = _conv_terms(step, transposed)
-        return _weighted(step, cotangent, terms_forward, terms_backward)
 
-    name = "conv_transpose" if transposed else "conv"
-    register(*(f"{name}{axes}d" for axes in (1, 2, 3)), forward=forward, backward=backward)
+def _einsum_back(step: Step, cotangent: Moments) -> Cotangents:
+    names, letters, result = _einsum(step)
+    gathered: dict[str, Moments] = {}
+    for place, name in enumerate(names):
+        found, have = cotangent, result
+        others = [o for o in range(len(names)) if o != place]
+        for turn, other in enumerate(others):
+            later = "".join(letters[o] for o in others[turn + 1 :]) + letters[place]
+            kept = "".join(c for c in dict.fromkeys(have + letters[other]) if c in later)
+            last = turn == len(others) - 1 and set(letters[place]) <= set(have + letters[other])
+            kept = letters[place] if last else kept
+            found = contracted(found, step.of_value(names[other]), have, letters[other], kept)
+            have = kept
+        if have != letters[place]:
+            raise NoRuleError("an einsum that sums an operand alone, backwards")
+        gathered[name] = gathered[name].plus(found) if name in gathered else found
+    return gathered
 
 
-_conv(transposed=False)
-_conv(transposed=True)
+register("einsum", forward=_einsum_forward, backward=_einsum_back)
 
 
 def _embedding(step: Step) -> Moments:
     table = step.of("weight")
     # Two positions hold unlike tokens: only the table's mean is common to them.
-    return Moments.independent(table.mean, table.second)
+    shape = step.node.shape
+    roles = ("examples", *("positions",) * (len(shape) - 2), "units")[-len(shape) :]
+    return Moments.independent(table.mean, table.second, shape, roles)  # type: ignore[arg-type]
 
 
-def _embedding_back(step: Step, cotangent: float) -> Cotangents:
-    return {step.name("weight"): step.copies("weight") * cotangent}
+def _embedding_back(step: Step, cotangent: Moments) -> Cotangents:
+    # Each row gathers from the positions that hold its token: their number on average.
+    rows = step.shape("weight")[0]
+    uses = 1.0
+    for size in step.node.shape[:-1]:
+        uses *= size
+    second = cotangent.second * uses / max(rows, 1)
+    return {step.name("weight"): Moments.independent(0.0, second, step.shape("weight"))}
 
 
 register("embedding", forward=_embedding, backward=_embedding_back)
 
 
+def _bilinear_letters(step: Step) -> tuple[str, str]:
+    batch = "abcdefghij"[: len(step.shape("input1")) - 1]
+    return batch, "oxy"
+
+
 def _bilinear(step: Step) -> Moments:
-    _, first, second = step.shape("weight")
-    pairs = step.of("input1").times(step.of("input2"))
-    return _with_bias(step, _summed(pairs, step.of("weight"), first * second))
+    batch, weight = _bilinear_letters(step)
+    first = contracted(step.of("input1"), step.of("weight"), batch + "x", weight, batch + "oy")
+    found = contracted(first, step.of("input2"), batch + "oy", batch + "y", batch + "o")
+    return _with_bias(step, found)
 
 
-def _bilinear_back(step: Step, cotangent: float) -> Cotangents:
-    out, first, second = step.shape("weight")
-    x, y, w = step.of("input1").second, step.of("input2").second, step.of("weight").second
+def _bilinear_back(step: Step, cotangent: Moments) -> Cotangents:
+    batch, weight = _bilinear_letters(step)
+    x, y, w = step.of("input1"), step.of("input2"), step.of("weight")
+    with_weight = contracted(cotangent, w, batch + "o", weight, batch + "xy")
+    with_first = contracted(cotangent, x, batch + "o", batch + "x", batch + "ox")
     return step.total(
-        ("input1", out * second * w * y * cotangent),
-        ("input2", out * first * w * x * cotangent),
-        ("weight", step.copies("weight") * first * second * x * y * cotangent),
-        *_to_bias(step, cotangent),
+        ("input1", contracted(with_weight, y, batch + "xy", batch + "y", batch + "x")),
+        ("input2", contracted(with_weight, x, batch + "xy", batch + "x", batch + "y")),
+        ("weight", contracted(with_first, y, batch + "ox", batch + "y", weight)),
+        ("bias", cotangent),
     )
 
 

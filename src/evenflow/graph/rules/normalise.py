@@ -1,15 +1,13 @@
 """Normalisation: take off a mean, divide by a standard deviation, then scale and shift.
 
-The statistics are taken over k groups (examples for batch norm, units for the others) of p
-positions each. A mean over them takes off what all have in common, ``low`` (s_B for batch norm, m²
-for the others), the k-th part of what positions share beyond that, and the (k·p)-th of the rest:
+Taking off the mean over some axes changes E[x·x′] of every pair by the mean over all pairs along
+these axes; what is then left of an element alone is the variance to divide by. So batch norm takes
+off what examples and positions of a channel have in common, layer norm what the units have.
 
-    σ² = (s_T − low)(1 − 1/k) + (q − s_T)(1 − 1/(k p))
-
-RMS norm takes off nothing and divides by q. Backwards a gradient passes times γ² E[1/σ²], less the
-directions that normalising takes out of its k·p elements: two (mean and scale), one for RMS norm.
-σ² is itself a mean over few elements: with ν degrees of freedom E[1/σ²] = ν/(ν − 2)/E[σ²], that of
-an inverse chi-square, which all but makes up for the directions lost.
+Backwards a gradient passes times γ²/σ², without its own mean over those axes and without its part
+along the normalised values. σ² is itself a mean over few elements: with ν degrees of freedom
+E[1/σ²] = ν/(ν − 2)/E[σ²], that of an inverse chi-square; 2/ν is twice the mean square correlation
+of the pairs that it is taken over.
 
 Weight norm is g·v/‖v‖: n elements of v get the length g, so each the second moment E[g²]/n.
 """
@@ -17,128 +15,172 @@ Weight norm is g·v/‖v‖: n elements of v get the length g, so each the secon
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
+import numpy as np
+
 from evenflow.errors import NoRuleError
-from evenflow.graph.moments import Moments
+from evenflow.graph import pairs as pairing
+from evenflow.graph.layout import dims_of, gathered, reshaped
+from evenflow.graph.moments import Moments, aligned
 from evenflow.graph.rules.registry import Cotangents, Step, register
 
 _SMALLEST = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """What torch adds to the variance of an RMS norm whose eps is None."""
 
 
+def normalised(x: Moments, axes: tuple[int, ...], eps: float, *, centre: bool = True) -> Moments:
+    """x over its standard deviation (its root mean square unless ``centre``) along ``axes``."""
+    found = centred(x, axes) if centre else x
+    divisor = _divisor(found, eps)
+    return replace(found.scaled(divisor**-0.5), spread=0.0)
+
+
+def normalised_back(
+    x: Moments, cotangent: Moments, axes: tuple[int, ...], eps: float, *, centre: bool = True
+) -> Moments:
+    """Of the gradient with respect to x, given that with respect to its normalised values."""
+    values = centred(x, axes) if centre else x
+    divisor = _divisor(values, eps)
+    unit = replace(values.scaled(values.second**-0.5), spread=0.0)
+    arrived = centred(cotangent, axes) if centre else cotangent
+    along = _mean_pairs(arrived.times(unit), axes)
+    left, units, found = aligned(arrived, unit)
+    spread = 2 * _mean_pairs(replace(unit, pairs=unit.pairs**2), axes).second
+    certain = eps / divisor  # what eps adds does not fluctuate
+    inverse = (certain + (1 - certain) / (1 - min(spread, 0.5))) / divisor
+    return Moments(0.0, (left - along.pairs * units) * inverse, found)
+
+
+def centred(x: Moments, axes: tuple[int, ...]) -> Moments:
+    """x less its mean over ``axes``."""
+    common = _mean_pairs(x, axes)
+    pairs = told_apart(x).pairs
+    return replace(x, mean=0.0, pairs=pairs - common.pairs)
+
+
+def _mean_pairs(x: Moments, axes: tuple[int, ...]) -> Moments:
+    """E over all pairs of indices along ``axes``, which keep their dimensions at length 1."""
+    pairs = x.pairs
+    for axis in axes:
+        for dim, atom in zip(dims_of(x, axis), x.axes[axis], strict=True):
+            pairs = pairing.average(pairs, dim, atom.size)
+    return replace(x, pairs=pairs)
+
+
+def told_apart(x: Moments) -> Moments:
+    """With same and different told apart along every axis."""
+    return replace(x, pairs=np.broadcast_to(x.pairs, [max(n, 2) for n in x.pairs.shape]))
+
+
+def _divisor(values: Moments, eps: float) -> float:
+    divisor = values.second + eps
+    if divisor <= 0:
+        raise NoRuleError("a normalisation divides by a variance of zero")
+    return divisor
+
+
 @dataclass(frozen=True)
-class _Statistic:
-    """What is taken off the input, and what it is divided by."""
+class _Norm:
+    """One use of a normalisation: the tensor as it is normalised, and along which axes."""
 
-    centred: Moments
-    """Moments after the mean was taken off."""
-    variance: float
-    passed: float
-    """Share of a gradient that is left, times E[σ²] E[1/σ²]."""
-
-
-def _statistic(x: Moments, low: float, groups: int, positions: int) -> _Statistic:
-    def centred(moment: float) -> float:
-        shared, private = min(moment, x.shared_positions), max(moment - x.shared_positions, 0.0)
-        return max(shared - low, 0.0) * (1 - 1 / groups) + private * (1 - 1 / (groups * positions))
-
-    second = centred(x.second)
-    examples, common = centred(x.shared_examples), centred(x.shared_positions)
-    alike = (common / second) ** 2 if second else 0.0  # of pairs of positions in one group
-    spread = 2 * alike / max(groups - 1, 1) + 2 * (1 - alike) / max(groups * positions - 1, 1)
-    passed = _passed(2, groups * positions, spread)
-    return _Statistic(Moments(0.0, second, examples, common), second, passed)
+    x: Moments
+    axes: tuple[int, ...]
+    affine: tuple[int, ...]
+    """Shape that scale and shift are broadcast with."""
+    centre: bool = True
 
 
-def _passed(directions: int, elements: int, spread: float) -> float:
-    """What is left without ``directions``; ``spread`` = 2/ν is the relative variance of σ²."""
-    return max(1 - directions / elements, 0.0) / (1 - min(spread, 0.5))
-
-
-def _layer(step: Step) -> _Statistic:
+def _layer(step: Step) -> _Norm:
     shape = step.node.arguments.get("normalized_shape")
-    sizes = [s for s in shape if isinstance(s, int)] if isinstance(shape, tuple) else [1]
-    units = sizes[0] if len(sizes) >= 3 else sizes[-1]  # images hold their channels first
-    x = step.of("input")
-    return _statistic(x, x.mean**2, units, prod(sizes) // units)
+    sizes = tuple(s for s in shape if isinstance(s, int)) if isinstance(shape, tuple) else ()
+    rank = len(step.shape("input"))
+    return _Norm(step.of("input"), tuple(range(rank - len(sizes), rank)), sizes)
 
 
-def _group(step: Step) -> _Statistic:
-    _, channels, *places = step.shape("input")
-    x = step.of("input")
-    units = channels // int(step.number("num_groups"))
-    return _statistic(x, x.mean**2, units, prod(places))
+def _mean_square(step: Step) -> _Norm:
+    return replace(_layer(step), centre=False)
 
 
-def _instance(step: Step) -> _Statistic:
-    if not step.number("use_input_stats"):
-        return _running(step)
-    x = step.of("input")
-    return _statistic(x, x.mean**2, 1, prod(step.shape("input")[2:]))
+def _group(step: Step) -> _Norm:
+    examples, channels, *places = step.shape("input")
+    groups = int(step.number("num_groups"))
+    split = reshaped(step.of("input"), (examples, groups, channels // groups, *places))
+    return _Norm(split, tuple(range(2, len(split.axes))), (channels, *(1,) * len(places)))
 
 
-def _batch(step: Step) -> _Statistic:
-    if step.has("running_var") and not step.number("training"):
-        return _running(step)
-    examples, _, *places = step.shape("input")
-    x = step.of("input")
-    return _statistic(x, x.shared_examples, examples, prod(places))
+def _by_channel(step: Step, *axes: int) -> _Norm:
+    rank = len(step.shape("input"))
+    channels = step.shape("input")[1]
+    return _Norm(step.of("input"), (*axes, *range(2, rank)), (channels, *(1,) * max(rank - 2, 0)))
 
 
-def _running(step: Step) -> _Statistic:
-    """Statistics of earlier batches: their means are what this batch's channels share, too."""
-    x, low = step.of("input"), step.of("running_mean").second
-    centred = Moments(
-        0.0 if low else x.mean,
-        max(x.second - low, 0.0),
-        max(x.shared_examples - low, 0.0),
-        max(x.shared_positions - low, 0.0),
-    )
-    return _Statistic(centred, step.of("running_var").mean, 1.0)
+def _normalisation(operation: str, norm: Callable[[Step], _Norm]) -> None:
+    def unit(step: Step) -> Moments:
+        if _from_running(step):
+            return _by_running(step, step.of("input"), shift=True)
+        use = norm(step)
+        found = normalised(use.x, use.axes, _eps(step), centre=use.centre)
+        return reshaped(found, step.shape("input"))
 
-
-def _mean_square(step: Step) -> _Statistic:
-    x, shape = step.of("input"), step.node.arguments.get("normalized_shape")
-    elements = prod(s for s in shape if isinstance(s, int)) if isinstance(shape, tuple) else 1
-    constant = x.mean**2 / x.second if x.second else 0.0
-    return _Statistic(x, x.second, _passed(1, elements, 2 * (1 - constant**2) / elements))
-
-
-def _normalisation(operation: str, statistic: Callable[[Step], _Statistic]) -> None:
     def forward(step: Step) -> Moments:
-        found = statistic(step)
-        divided = found.centred.scaled(_divisor(step, found) ** -0.5)
-        scale = step.of("weight") if step.has("weight") else Moments.constant(1.0)
-        shift = step.of("bias") if step.has("bias") else Moments.constant(0.0)
-        return divided.times(scale).plus(shift)
+        found = unit(step)
+        if step.has("weight"):
+            found = found.times(_affine(step, "weight", norm))
+        return found.plus(_affine(step, "bias", norm)) if step.has("bias") else found
 
-    def backward(step: Step, cotangent: float) -> Cotangents:
-        found = statistic(step)
-        divisor = _divisor(step, found)
-        scale = step.of("weight").second if step.has("weight") else 1.0
-        normalised = found.centred.second / divisor
-        parameters = (("weight", normalised), ("bias", 1.0))
-        return step.total(
-            ("input", scale * found.passed * cotangent / divisor),
-            *((a, step.copies(a) * each * cotangent) for a, each in parameters if step.has(a)),
-        )
+    def backward(step: Step, cotangent: Moments) -> Cotangents:
+        scaled = cotangent.times(_affine(step, "weight", norm)) if step.has("weight") else cotangent
+        gradients = {step.name("input"): _to_input(step, scaled, norm)}
+        for argument, each in (("weight", cotangent.times(unit(step))), ("bias", cotangent)):
+            if step.has(argument):
+                own = gathered(each, _affine(step, argument, norm))
+                gradients[step.name(argument)] = reshaped(own, step.shape(argument))
+        return gradients
 
     register(operation, forward=forward, backward=backward)
 
 
-def _divisor(step: Step, found: _Statistic) -> float:
-    divisor = found.variance + step.number("eps", _SMALLEST.get(step.node.dtype, 0.0))
+def _to_input(step: Step, scaled: Moments, norm: Callable[[Step], _Norm]) -> Moments:
+    if _from_running(step):
+        return _by_running(step, scaled, shift=False)
+    use = norm(step)
+    arrived = reshaped(scaled, use.x.shape)
+    back = normalised_back(use.x, arrived, use.axes, _eps(step), centre=use.centre)
+    return reshaped(back, step.shape("input"))
+
+
+def _affine(step: Step, argument: str, norm: Callable[[Step], _Norm]) -> Moments:
+    return reshaped(step.of(argument), norm(step).affine)
+
+
+def _eps(step: Step) -> float:
+    return step.number("eps", _SMALLEST.get(step.node.dtype, 0.0))
+
+
+def _from_running(step: Step) -> bool:
+    """Whether statistics of earlier batches are used."""
+    if step.node.op == "batch_norm":
+        return step.has("running_var") and not step.number("training")
+    return step.node.op == "instance_norm" and not step.number("use_input_stats")
+
+
+def _by_running(step: Step, x: Moments, *, shift: bool) -> Moments:
+    """By statistics of earlier batches: their means are what this batch's channels share, too."""
+    divisor = step.of("running_var").mean + _eps(step)
     if divisor <= 0:
         raise NoRuleError(f"{step.node.op!r} divides by a variance of zero")
-    return divisor
+    low = step.of("running_mean").second if shift else 0.0
+    if low:
+        x = replace(x, mean=0.0, pairs=np.maximum(x.pairs - low, 0.0))
+    return x.scaled(divisor**-0.5)
 
 
-_normalisation("batch_norm", _batch)
+_normalisation("batch_norm", lambda step: _by_channel(step, 0))
+_normalisation("instance_norm", _by_channel)
 _normalisation("layer_norm", _layer)
 _normalisation("group_norm", _group)
-_normalisation("instance_norm", _instance)
 _normalisation("rms_norm", _mean_square)
 
 
@@ -156,13 +198,15 @@ def _length(step: Step) -> float:
 
 
 def _weight_norm(step: Step) -> Moments:
-    v, g, length = step.of("v"), step.of("g"), _length(step)
-    return Moments.parameter(g.mean * v.mean * length**-0.5, g.second * v.second / length)
+    return step.of("g").times(step.of("v")).scaled(_length(step) ** -0.5)
 
 
-def _weight_norm_back(step: Step, cotangent: float) -> Cotangents:
+def _weight_norm_back(step: Step, cotangent: Moments) -> Cotangents:
     across = step.of("g").second / _length(step) * (1 - 1 / _slice_of(step))
-    return step.total(("v", across * cotangent), ("g", cotangent))
+    return {
+        step.name("v"): cotangent.scaled(across**0.5),
+        step.name("g"): Moments.independent(0.0, cotangent.second, step.shape("g")),
+    }
 
 
 register("_weight_norm", forward=_weight_norm, backward=_weight_norm_back)

@@ -7,7 +7,7 @@ is taken inside, max φ(z) = φ(max z), because φ(z) itself is no longer Gaussi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache, reduce
 from math import prod
 
@@ -15,24 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from numpy.polynomial.hermite_e import hermegauss
 
-from evenflow.graph.moments import Moments
+from evenflow.graph.layout import averaged, dims_of, expanded, reshaped, sliced, summed
+from evenflow.graph.moments import Moments, aligned
 from evenflow.graph.rules.registry import Cotangents, Step, register
 from evenflow.graph.taps import landing_taps
 from evenflow.theory.activations import Activation, find
 
 Array = npt.NDArray[np.float64]
-
-
-def _averaged(x: Moments, shared: float, n: float, squared: float, divided: float) -> Moments:
-    """Moments of (sum of k elements that have ``shared`` in common)/d, averaged over windows.
-
-    ``n``, ``squared`` and ``divided`` are the means of k/d, (k/d)² and k/d².
-    """
-
-    def at(moment: float) -> float:
-        return squared * min(moment, shared) + divided * max(moment - shared, 0.0)
-
-    return Moments(n * x.mean, at(x.second), at(x.shared_examples), at(x.shared_positions))
 
 
 def _pooled_axes(step: Step) -> int:
@@ -74,16 +63,57 @@ def _averages(step: Step) -> tuple[float, float, float]:
     return float(share.mean()), float((share**2).mean()), float((share / divisor).mean())
 
 
+def _window(x: Moments, axes: int) -> Moments:
+    """Pairs of elements of one window, by where else they differ: neighbours where the distances
+    are known, else any two positions. Axes that are pooled are dropped to length 1."""
+    pairs = x.pairs
+    rank = len(x.axes)
+    for axis in reversed(range(rank - axes, rank)):
+        for dim in reversed(dims_of(x, axis)):
+            pairs = np.take(pairs, min(1, pairs.shape[dim] - 1), axis=dim)
+    kept = (*x.axes[: rank - axes], *((),) * axes)
+    return replace(x, pairs=pairs, axes=kept, hidden=None)
+
+
 def _average(step: Step) -> Moments:
-    x = step.of("input")
-    return _averaged(x, x.shared_positions, *_averages(step))
+    x, axes = step.of("input"), _pooled_axes(step)
+    mean, squared, divided = _averages(step)
+    rank, shape = len(x.axes), step.node.shape
+    found = x
+    for axis in range(rank - axes, rank):
+        found = sliced(found, axis, shape[axis], max(x.shape[axis] // shape[axis], 1))
+    if prod(shape[rank - axes :]) == 1:
+        found = averaged(x, range(rank - axes, rank), keep=True)
+        return found.scaled(mean) if mean != 1 else found
+    beside = _window(x, axes)
+    a, b, kept = aligned(found, beside)
+    dims = [d for axis in range(rank - axes, rank) for d in dims_of(found, axis)]
+    far = np.full(a.shape, mean**2)  # pairs of elements of two windows
+    index = tuple(0 if d in dims else slice(None) for d in range(a.ndim))
+    same = divided * a + (squared - divided) * b
+    pairs = far * a
+    pairs[index] = np.broadcast_to(same, a.shape)[index]
+    return replace(found, mean=mean * x.mean, pairs=pairs, axes=kept)
 
 
-def _average_back(step: Step, cotangent: float) -> Cotangents:
+def _average_back(step: Step, cotangent: Moments) -> Cotangents:
     # An element of a window gets 1/d of its gradient: k·(1/d)² each window.
     _, _, divided = _averages(step)
     windows = prod(step.node.shape) / max(prod(step.shape("input")), 1)
-    return {step.name("input"): cotangent * divided * windows}
+    return {step.name("input"): _spread_out(step, cotangent, divided * windows)}
+
+
+def _spread_out(step: Step, cotangent: Moments, factor: float) -> Moments:
+    """Gradient of the pooled tensor at every position of the input."""
+    axes, shape = _pooled_axes(step), step.shape("input")
+    found, rank = cotangent, len(shape)
+    for axis in range(rank - axes, rank):
+        found = (
+            expanded(found, [*found.shape[:axis], shape[axis], *found.shape[axis + 1 :]])
+            if not found.axes[axis]
+            else sliced(found, axis, shape[axis])
+        )
+    return found.scaled(factor**0.5)
 
 
 register(
@@ -93,38 +123,32 @@ register(
 )
 
 
-def _axes(step: Step) -> tuple[int, ...]:
-    rank = len(step.shape("input"))
-    given = step.node.arguments.get("dim")
-    axes = given if isinstance(given, tuple) and given else tuple(range(rank))
-    return tuple(int(a) % rank for a in axes if isinstance(a, int))
-
-
-def _over_units(step: Step) -> bool:
-    """Whether the reduced axes hold the units: axis 1 of images, the last axis of all else."""
-    rank = len(step.shape("input"))
-    return (1 if rank >= 4 else rank - 1) in _axes(step)
+def _keeps(step: Step) -> bool:
+    return bool(step.number("keepdim"))
 
 
 def _reduced(step: Step) -> int:
-    return prod(step.shape("input")[a] for a in _axes(step))
+    return prod(step.shape("input")[a] for a in step.axes("dim"))
 
 
-def _mean(step: Step) -> Moments:
-    x = step.of("input")
-    shared = x.mean**2 if _over_units(step) else x.shared_positions
-    return _averaged(x, shared, 1.0, 1.0, 1 / _reduced(step))
+def _copied(step: Step, cotangent: Moments) -> Moments:
+    """The gradient of a reduction at every element that went into it."""
+    axes = step.axes("dim")
+    kept = tuple(1 if a in axes else n for a, n in enumerate(step.shape("input")))
+    return expanded(reshaped(cotangent, kept), step.shape("input"))
 
 
 register(
     "mean",
-    forward=_mean,
-    backward=lambda step, cotangent: {step.name("input"): cotangent / _reduced(step) ** 2},
+    forward=lambda step: averaged(step.of("input"), step.axes("dim"), keep=_keeps(step)),
+    backward=lambda step, cotangent: {
+        step.name("input"): _copied(step, cotangent).scaled(1 / _reduced(step))
+    },
 )
 register(
     "sum",
-    forward=lambda step: _mean(step).scaled(_reduced(step)),
-    backward=lambda step, cotangent: {step.name("input"): cotangent},
+    forward=lambda step: summed(step.of("input"), step.axes("dim"), keep=_keeps(step)),
+    backward=lambda step, cotangent: {step.name("input"): _copied(step, cotangent)},
 )
 
 
@@ -145,52 +169,59 @@ def _source(step: Step, argument: str = "input") -> tuple[Activation, Moments]:
         activation = producer.activation
         grid = np.linspace(-6.0, 6.0, 241)
         if bool(np.all(activation.derivative(grid) >= 0)):
-            inner = Step(step.graph, producer, step.known)
+            inner = replace(step, node=producer)
             return activation, inner.of("input")
     return find("linear"), step.of(argument)
 
 
-@dataclass(frozen=True)
 class _Maximum:
-    """Pre-activations of the largest of a window: (shared by examples, by positions, private)."""
+    """The largest of a window of n Gaussians: what they share, plus the largest of what each has
+    alone."""
 
-    values: Array
-    examples: Array
-    positions: Array
-    private: Array
-
-    @classmethod
-    def of(cls, z: Moments, n: float) -> _Maximum:
-        """The largest of ``n`` elements that share what positions share."""
-        nodes, weights = hermegauss(21)
-        weights = weights / weights.sum()
-        largest, private = _largest(n)
-        common = np.sqrt(max(z.shared_examples - z.mean**2, 0.0)) * nodes
-        own = np.sqrt(max(z.shared_positions - z.shared_examples, 0.0)) * nodes
-        rest = np.sqrt(max(z.second - z.shared_positions, 0.0)) * largest
-        values = z.mean + common[:, None, None] + own[:, None] + rest
-        return cls(values, weights, weights, private)
+    def __init__(self, z: Moments, beside: float, n: float, activation: Activation) -> None:
+        nodes, weights = hermegauss(41)
+        self.common = weights / weights.sum()
+        largest, self.private = _largest(n)
+        self.activation = activation
+        self.shared = min(max(beside - z.mean**2, 0.0), z.variance)
+        rest = np.sqrt(max(z.variance - self.shared, 0.0)) * largest
+        self.values = z.mean + np.sqrt(self.shared) * nodes[:, None] + rest
+        self.z, self.largest, self.n = z, largest, n
 
     def mean(self, of_values: Array) -> float:
         """Expectation of a function of the values."""
-        return float(self.examples @ (of_values @ self.private @ self.positions))
+        return float(self.common @ (of_values @ self.private))
 
-    def moments(self, activation: Activation) -> Moments:
-        """Of the activation's outputs."""
-        outputs = activation.function(self.values)
-        by_position = outputs @ self.private
-        by_example = by_position @ self.positions
-        return Moments(
-            float(self.examples @ by_example),
-            self.mean(outputs**2),
-            float(self.examples @ by_example**2),
-            float(self.examples @ (by_position**2 @ self.positions)),
-        )
+    def second(self, covariance: float) -> float:
+        """E[M M′] of two windows whose pre-activations have this covariance."""
+        nodes, weights = hermegauss(41)
+        common = min(max(covariance, 0.0), self.shared)
+        own = np.sqrt(self.shared - common) * nodes
+        rest = np.sqrt(max(self.z.variance - self.shared, 0.0)) * self.largest
+        values = self.z.mean + np.sqrt(common) * nodes[:, None, None] + own[:, None] + rest
+        inner = (self.activation.function(values) @ self.private) @ (weights / weights.sum())
+        return float((weights / weights.sum()) @ inner**2)
 
 
 def _maximum(step: Step) -> Moments:
     activation, z = _source(step)
-    return _Maximum.of(z, float(_counts(step).mean())).moments(activation)
+    axes = _pooled_axes(step)
+    found = _Maximum(z, _window(z, axes).second, float(_counts(step).mean()), activation)
+    outputs = activation.function(found.values)
+    second = found.mean(outputs**2)
+    rank, shape = len(z.axes), step.node.shape
+    placed = z
+    for axis in range(rank - axes, rank):
+        placed = sliced(placed, axis, shape[axis], max(z.shape[axis] // shape[axis], 1))
+    known: dict[float, float] = {}
+    pairs = np.empty_like(placed.pairs)
+    for index, covariance in np.ndenumerate(placed.pairs - z.mean**2):
+        key = round(float(covariance) / max(z.variance, 1e-300), 6)
+        if key not in known:
+            known[key] = found.second(float(covariance))
+        pairs[index] = known[key]
+    pairs.flat[0] = second
+    return replace(placed, mean=found.mean(outputs), pairs=pairs, spread=z.spread)
 
 
 def passed_by_maximum(step: Step) -> float | None:
@@ -202,18 +233,22 @@ def passed_by_maximum(step: Step) -> float | None:
     users = step.graph.users(step.node.name)
     if not users or any(not user.op.startswith(_MAXIMA) for user in users):
         return None
-    pool = Step(step.graph, users[0], step.known)
+    pool = replace(step, node=users[0])
     activation, z = _source(pool)
     if activation is not step.node.activation:
         return None
-    largest = _Maximum.of(z, float(_counts(pool).mean()))
+    beside = _window(z, _pooled_axes(pool)).second
+    largest = _Maximum(z, beside, float(_counts(pool).mean()), activation)
     return largest.mean(activation.derivative(largest.values) ** 2)
 
 
-def _maximum_back(step: Step, cotangent: float) -> Cotangents:
-    return {
-        step.name("input"): cotangent * prod(step.node.shape) / max(prod(step.shape("input")), 1)
-    }
+def _maximum_back(step: Step, cotangent: Moments) -> Cotangents:
+    # One element of each window gets its gradient; those of two windows seldom the same place.
+    windows = prod(step.node.shape) / max(prod(step.shape("input")), 1)
+    found = _spread_out(step, cotangent, windows)
+    pairs = windows * found.pairs
+    pairs.flat[0] = found.second
+    return {step.name("input"): replace(found, pairs=pairs)}
 
 
 _MAXIMA = ("max_pool", "adaptive_max_pool")

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
+
+import numpy.typing as npt
 
 from evenflow.errors import NoRuleError
 from evenflow.graph.graph import Graph, Node, Ref
+from evenflow.graph.layout import gathered
 from evenflow.graph.moments import Moments
 
-Cotangents = Mapping[str, float]
-"""Second moment of the gradient with respect to each value, by the value's name."""
+Result = Moments | tuple[Moments, ...]
+"""Of an operation with one result, or with several."""
+Cotangents = Mapping[str, Moments]
+"""Moments of the gradient with respect to each value, by the value's name."""
+Arriving = Moments | tuple[Moments | None, ...]
+"""Gradients of an operation's result or results; None for one that nothing reads."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +29,18 @@ class Step:
     graph: Graph
     node: Node
     known: Mapping[str, Moments]
+    several: Mapping[str, tuple[Moments, ...]]
+    """Moments of each result of the operations that have several."""
 
     def name(self, argument: str) -> str:
         """Name of the value that ``argument`` points to; "" where it is no tensor."""
         value = self.node.arguments.get(argument)
         return value.name if isinstance(value, Ref) else ""
+
+    def names(self, argument: str) -> list[str]:
+        """Names of the values in a list of tensors."""
+        value = self.node.arguments.get(argument)
+        return [r.name for r in value if isinstance(r, Ref)] if isinstance(value, tuple) else []
 
     def has(self, argument: str) -> bool:
         """Whether ``argument`` is a tensor."""
@@ -39,27 +54,37 @@ class Step:
         """
         value = self.node.arguments.get(argument)
         if isinstance(value, Ref):
-            if value.name not in self.known:
-                raise NoRuleError(
-                    f"{self.node.op!r} reads {value.name!r}, whose values are unknown"
-                )
-            return self.known[value.name]
+            return self.of_value(value.name)
         if isinstance(value, (bool, int, float)):
             return Moments.constant(float(value))
         raise NoRuleError(f"{self.node.op!r} has no number or tensor {argument!r}")
+
+    def of_value(self, name: str) -> Moments:
+        """Moments of a value by name; ``NoRuleError`` where they are unknown."""
+        if name not in self.known:
+            raise NoRuleError(f"{self.node.op!r} reads {name!r}, whose values are unknown")
+        return self.known[name]
+
+    def values(self, argument: str) -> npt.NDArray[Any] | None:
+        """The very numbers of a tensor that follows from the code alone: a mask, a position."""
+        return self.graph.values.get(self.name(argument))
 
     def shape(self, argument: str) -> tuple[int, ...]:
         """Shape of the tensor that ``argument`` points to."""
         return self.graph.shape(self.name(argument))
 
-    def total(self, *gradients: tuple[str, float]) -> Cotangents:
-        """Gradients by argument → by value; one value may stand in for several arguments."""
-        gathered: dict[str, float] = {}
-        for argument, second in gradients:
+    def total(self, *gradients: tuple[str, Moments]) -> Cotangents:
+        """Gradients by argument → by value; one value may stand in for several arguments.
+
+        A gradient of the broadcast shape is summed over the copies.
+        """
+        found: dict[str, Moments] = {}
+        for argument, gradient in gradients:
             if self.has(argument):
                 name = self.name(argument)
-                gathered[name] = gathered.get(name, 0.0) + second
-        return gathered
+                own = gathered(gradient, self.of(argument))
+                found[name] = found[name].plus(own) if name in found else own
+        return found
 
     def copies(self, argument: str) -> float:
         """How many elements of the result each element of a broadcast argument goes into."""
@@ -80,14 +105,23 @@ class Step:
             return given * length if len(given) == 1 else given
         return (default,) * length
 
+    def axes(self, argument: str, of: str = "input") -> tuple[int, ...]:
+        """Axes of the tensor ``of`` that ``argument`` names, counted from 0; all if it is None."""
+        rank = len(self.shape(of))
+        given = self.node.arguments.get(argument)
+        if isinstance(given, int):
+            given = (given,)
+        chosen = given if isinstance(given, tuple) and given else tuple(range(rank))
+        return tuple(int(a) % max(rank, 1) for a in chosen if isinstance(a, int))
 
-Forward = Callable[[Step], Moments]
-Backward = Callable[[Step, float], Cotangents]
+
+Forward = Callable[[Step], Result]
+Backward = Callable[[Step, Any], Cotangents]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How Moments pass an operation forwards, and gradients' second moments backwards.
+    """How Moments pass an operation forwards, and those of gradients backwards.
 
     Either raises ``NoRuleError`` for a use of the operation that it does not cover.
     """
@@ -101,6 +135,12 @@ RULES: dict[str, Rule] = {}
 
 
 def register(*operations: str, forward: Forward, backward: Backward) -> None:
-    """Enter the rule of some operations."""
+    """Enter the rule of some operations; ``backward`` gets the gradient's Moments, or for an
+    operation of several results a tuple of them, None for a result that nothing reads."""
     for operation in operations:
         RULES[operation] = Rule(forward, backward)
+
+
+def no_gradient(_step: Step, _cotangent: Arriving) -> Cotangents:
+    """Of an operation that no gradient passes."""
+    return {}

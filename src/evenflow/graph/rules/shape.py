@@ -1,143 +1,367 @@
-"""Shape and indexing: the same numbers in another order, or a part of them."""
+"""Shape and indexing: the same numbers in another order, a part of them, or several joined."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
 
-from evenflow.graph.graph import Ref
-from evenflow.graph.moments import Moments
-from evenflow.graph.rules.registry import Cotangents, Step, register
+import numpy as np
 
-ORDER_ONLY = frozenset(
-    [
-        "view",
-        "reshape",
-        "flatten",
-        "unflatten",
-        "transpose",
-        "permute",
-        "t",
-        "numpy_T",
-        "movedim",
-        "squeeze",
-        "unsqueeze",
-        "contiguous",
-        "clone",
-        "alias",
-        "view_as",
-        "reshape_as",
-        "flip",
-        "roll",
-        "pixel_shuffle",
-        "pixel_unshuffle",
-        "channel_shuffle",
-        "lift_fresh",
-        "lift_fresh_copy",
-        "to",
-        "_to_copy",
-        "type_as",
-        "swapaxes",
-    ]
+from evenflow.errors import NoRuleError
+from evenflow.graph import pairs as pairing
+from evenflow.graph.layout import (
+    expanded,
+    gathered,
+    permuted,
+    reshaped,
+    selected,
+    sliced,
+    unsqueezed,
 )
+from evenflow.graph.moments import Atom, Moments, aligned
+from evenflow.graph.rules.registry import Arriving, Cotangents, Step, register
+
+VIEWS = frozenset(
+    ["view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "contiguous", "clone", "alias", "lift_fresh", "lift_fresh_copy", "to", "_to_copy", "type_as", "flip", "roll"]
+)
+PERMUTATIONS = frozenset(["transpose", "permute", "t", "numpy_T", "movedim", "swapaxes", "mT"])
+SHUFFLES = frozenset(["pixel_shuffle", "pixel_unshuffle", "channel_shuffle"])
+ORDER_ONLY = VIEWS | PERMUTATIONS | SHUFFLES
 """Operations that move numbers without changing or losing any."""
 
 PARTS = frozenset(
-    [
-        "slice",
-        "select",
-        "split",
-        "split_with_sizes",
-        "chunk",
-        "getitem",
-        "unbind",
-        "narrow",
-        "index_select",
-    ]
+    ["slice", "select", "split", "split_with_sizes", "chunk", "getitem", "unbind", "narrow", "index_select"]
 )
 """Operations that keep a part of the numbers."""
 
 
-def _same(step: Step) -> Moments:
-    return step.of("input")
+register(
+    *VIEWS,
+    forward=lambda step: reshaped(step.of("input"), step.node.shape),
+    backward=lambda step, cotangent: {step.name("input"): reshaped(cotangent, step.shape("input"))},
+)
 
 
-def _back(step: Step, cotangent: float) -> Cotangents:
-    # Elements that were left out get no gradient: the energy spreads over the whole tensor.
-    share = prod(step.node.shape) / max(prod(step.shape("input")), 1)
-    return {step.name("input"): cotangent * share}
+def _order(step: Step) -> list[int]:
+    """For each axis of the result the axis of the input that it was."""
+    rank = len(step.shape("input"))
+    order = list(range(rank))
+    given = step.node.arguments
+    if step.node.op == "permute":
+        return list(step.axes("dims"))
+    if step.node.op in ("t", "numpy_T", "mT"):
+        first, second = (rank - 2, rank - 1) if rank > 1 else (0, 0)
+    elif step.node.op == "movedim":
+        source, target = step.axes("source"), step.axes("destination")
+        rest = [axis for axis in order if axis not in source]
+        for to, come in sorted(zip(target, source, strict=True)):
+            rest.insert(to, come)
+        return rest
+    else:
+        names = ("axis0", "axis1") if "axis0" in given else ("dim0", "dim1")
+        first, second = (int(step.number(name)) % rank for name in names)
+    order[first], order[second] = order[second], order[first]
+    return order
 
 
-register(*ORDER_ONLY, *PARTS, forward=_same, backward=_back)
+def _permuted_back(step: Step, cotangent: Moments) -> Cotangents:
+    order = _order(step)
+    return {step.name("input"): permuted(cotangent, [order.index(a) for a in range(len(order))])}
 
 
-def _expanded_back(step: Step, cotangent: float) -> Cotangents:
-    copies = prod(step.node.shape) / max(prod(step.shape("input")), 1)
-    return {step.name("input"): cotangent * copies}
+register(
+    *PERMUTATIONS,
+    forward=lambda step: permuted(step.of("input"), _order(step)),
+    backward=_permuted_back,
+)
 
 
-def _expanded(step: Step) -> Moments:
-    # Copies along any axis but the examples' are the same number at several positions.
-    x, given = step.of("input"), step.shape("input")
-    kept = len(given) == len(step.node.shape) and given[1:] == step.node.shape[1:]
-    return x if kept else replace(x, shared_positions=x.second)
+def _shuffle(x: Moments, shape: tuple[int, ...]) -> Moments:
+    """Numbers moved between axes as no view can: only same from different element is told."""
+    everything = reshaped(x, (prod(shape),))
+    other = float(everything.pairs.flat[-1])
+    found = Moments.independent(x.mean, x.second, shape)
+    found.pairs[...] = other
+    found.pairs.flat[0] = x.second
+    return found
 
 
-register("expand", "expand_as", "repeat", forward=_expanded, backward=_expanded_back)
+register(
+    *SHUFFLES,
+    forward=lambda step: _shuffle(step.of("input"), step.node.shape),
+    backward=lambda step, cotangent: {step.name("input"): _shuffle(cotangent, step.shape("input"))},
+)
 
 
-def _parts(step: Step) -> list[tuple[str, float]]:
-    """Names of the joined tensors and the share of the result that each makes up."""
-    joined = step.node.arguments.get("tensors")
-    names = [r.name for r in joined if isinstance(r, Ref)] if isinstance(joined, tuple) else []
-    total = sum(prod(step.graph.shape(name)) for name in names)
-    return [(name, prod(step.graph.shape(name)) / max(total, 1)) for name in names]
+def scattered(part: Moments, whole: Moments, axis: int, size: int) -> Moments:
+    """Gradient of ``whole`` of which a part of ``size`` indices along ``axis`` was kept: the rest
+    gets none, so a pair of elements has one only where both were kept."""
+    atoms = whole.axes[axis]
+    count = prod(atom.size for atom in atoms)
+    if count == size:
+        return part
+    before = sum(len(each) for each in part.axes[:axis])
+    pairs = part.pairs
+    same = np.take(pairs, 0, axis=before) if part.axes[axis] else pairs
+    other = np.take(pairs, -1, axis=before) if part.axes[axis] else np.zeros_like(pairs)
+    chance = size * (size - 1) / max(count * (count - 1), 1)
+    found = np.stack([same * size / count, other * chance], axis=before)
+    axes = (*part.axes[:axis], (Atom(count, atoms[0].role),), *part.axes[axis + 1 :])
+    return Moments(0.0, found, axes)
+
+
+def _slice(step: Step) -> Moments:
+    axis = int(step.number("dim")) % len(step.shape("input"))
+    return sliced(
+        step.of("input"), axis, step.node.shape[axis], max(int(step.number("step", 1)), 1)
+    )
+
+
+def _slice_back(step: Step, cotangent: Moments) -> Cotangents:
+    axis = int(step.number("dim")) % len(step.shape("input"))
+    whole = step.of("input")
+    one = (
+        sliced(cotangent, axis, step.node.shape[axis])
+        if len(cotangent.axes[axis]) > 1
+        else cotangent
+    )
+    return {step.name("input"): scattered(one, whole, axis, step.node.shape[axis])}
+
+
+register("slice", "narrow", "index_select", forward=_slice, backward=_slice_back)
+
+
+def _select(step: Step) -> Moments:
+    return selected(step.of("input"), int(step.number("dim")) % len(step.shape("input")))
+
+
+def _select_back(step: Step, cotangent: Moments) -> Cotangents:
+    axis = int(step.number("dim")) % len(step.shape("input"))
+    return {step.name("input"): scattered(unsqueezed(cotangent, axis), step.of("input"), axis, 1)}
+
+
+register("select", forward=_select, backward=_select_back)
+
+
+def _split(step: Step) -> tuple[Moments, ...]:
+    axis = int(step.number("dim")) % len(step.shape("input"))
+    shapes = step.node.shapes or (step.node.shape,)
+    return tuple(sliced(step.of("input"), axis, shape[axis]) for shape in shapes)
+
+
+def _split_back(step: Step, cotangent: Arriving) -> Cotangents:
+    axis = int(step.number("dim")) % len(step.shape("input"))
+    whole = step.of("input")
+    shapes = step.node.shapes or (step.node.shape,)
+    several = cotangent if isinstance(cotangent, tuple) else (cotangent,)
+    found: Moments | None = None
+    for part, shape in zip(several, shapes, strict=True):
+        if part is not None:
+            one = sliced(part, axis, shape[axis]) if len(part.axes[axis]) > 1 else part
+            own = scattered(one, whole, axis, shape[axis])
+            found = own if found is None else found.plus(own)
+    return {} if found is None else {step.name("input"): found}
+
+
+register("split", "split_with_sizes", "chunk", forward=_split, backward=_split_back)
+
+
+def _unbind(step: Step) -> tuple[Moments, ...]:
+    axis = int(step.number("dim")) % len(step.shape("input"))
+    part = selected(step.of("input"), axis)
+    return (part,) * step.shape("input")[axis]
+
+
+def _unbind_back(step: Step, cotangent: Arriving) -> Cotangents:
+    axis = int(step.number("dim")) % len(step.shape("input"))
+    several = cotangent if isinstance(cotangent, tuple) else (cotangent,)
+    found: Moments | None = None
+    for part in several:
+        if part is not None:
+            own = scattered(unsqueezed(part, axis), step.of("input"), axis, 1)
+            found = own if found is None else found.plus(own)
+    return {} if found is None else {step.name("input"): found}
+
+
+register("unbind", forward=_unbind, backward=_unbind_back)
+
+
+def _getitem(step: Step) -> Moments:
+    index = int(step.number("index"))
+    several = step.several.get(step.name("input"))
+    if several is None or index >= len(several):
+        raise NoRuleError(f"no result {index} of {step.name('input')!r}")
+    return several[index]
+
+
+def _getitem_back(step: Step, _cotangent: Moments) -> Cotangents:
+    raise NoRuleError(f"no result of {step.name('input')!r}")
+
+
+register("getitem", forward=_getitem, backward=_getitem_back)
+
+register(
+    "expand",
+    "expand_as",
+    "broadcast_to",
+    forward=lambda step: expanded(step.of("input"), step.node.shape),
+    backward=lambda step, cotangent: step.total(("input", cotangent)),
+)
+
+
+def _repeat(step: Step) -> Moments:
+    """Copies along new axes, or the whole tensor over again along an axis that it has."""
+    return reshaped(expanded(_between(step), _repeated(step)), step.node.shape)
+
+
+def _repeated(step: Step) -> tuple[int, ...]:
+    """(copies, size) for each axis of the result, in one row."""
+    given = step.shape("input")
+    missing = len(step.node.shape) - len(given)
+    sizes = (1,) * missing + given
+    return tuple(
+        n for whole, size in zip(step.node.shape, sizes, strict=True) for n in (whole // size, size)
+    )
+
+
+def _between(step: Step) -> Moments:
+    """The input with an axis of length 1 before each of its axes."""
+    found = step.of("input")
+    missing = len(step.node.shape) - len(found.axes)
+    return reshaped(found, (1, 1) * missing + tuple(n for s in found.shape for n in (1, s)))
+
+
+def _repeat_back(step: Step, cotangent: Moments) -> Cotangents:
+    apart = reshaped(cotangent, _repeated(step))
+    return {step.name("input"): reshaped(gathered(apart, _between(step)), step.shape("input"))}
+
+
+register("repeat", "tile", forward=_repeat, backward=_repeat_back)
+
+
+def _joined_axis(step: Step) -> int:
+    return int(step.number("dim")) % max(len(step.node.shape), 1)
+
+
+def _each(step: Step) -> list[tuple[Moments, int]]:
+    """The joined tensors, a stacked one with the new axis, and their sizes along it."""
+    axis = _joined_axis(step)
+    found = []
+    for name in step.names("tensors"):
+        x = step.of_value(name)
+        x = unsqueezed(x, axis) if step.node.op == "stack" else x
+        if prod(x.shape):
+            found.append((x, x.shape[axis]))
+    return found
 
 
 def _joined(step: Step) -> Moments:
-    parts = [(step.known[name], share) for name, share in _parts(step)]
-    return Moments(
-        sum(share * m.mean for m, share in parts),
-        sum(share * m.second for m, share in parts),
-        sum(share * m.shared_examples for m, share in parts),
-        sum(share * m.shared_positions for m, share in parts),
+    """The mean over all pairs; of elements of two different tensors only the means are alike."""
+    axis, parts = _joined_axis(step), _each(step)
+    size = sum(count for _, count in parts)
+    if len(parts) == 1:
+        return parts[0][0]
+    mean = sum(x.mean * count for x, count in parts) / size
+    across = (mean * size) ** 2 - sum((x.mean * count) ** 2 for x, count in parts)
+    ordered_pairs = size * (size - 1)
+    same = other = Moments.constant(0.0, (1,) * len(step.node.shape))
+    for x, count in parts:
+        alike, unlike = _along(x, axis)
+        same = _added(same, alike, count / size)
+        other = _added(other, unlike, count * (count - 1) / ordered_pairs)
+    other = _added(
+        other, Moments.constant(1.0, (1,) * len(step.node.shape)), across / ordered_pairs
     )
+    a, b, axes = aligned(same, other)
+    a, b = np.broadcast_arrays(a, b)
+    before = sum(len(each) for each in axes[:axis])
+    role = next((x.axes[axis][0].role for x, _ in parts if x.axes[axis]), "positions")
+    axes = (*axes[:axis], (Atom(size, role),), *axes[axis + 1 :])
+    return Moments(mean, np.stack([a, b], axis=before), axes)
 
 
-def _joined_back(step: Step, cotangent: float) -> Cotangents:
-    gathered: dict[str, float] = {}
-    for name, _ in _parts(step):
-        gathered[name] = gathered.get(name, 0.0) + cotangent
-    return gathered
+def _along(x: Moments, axis: int) -> tuple[Moments, Moments]:
+    """Pairs of the same and of different indices along an axis, which is dropped to length 1."""
+    same = sliced(x, axis, 1)
+    atoms = x.axes[axis]
+    if not atoms:
+        return same, same
+    before = sum(len(each) for each in x.axes[:axis])
+    pairs = pairing.joined(x.pairs, before, [atom.size for atom in atoms])
+    return same, replace(same, pairs=np.take(pairs, 1, axis=before))
 
 
-register("cat", "stack", "concat", forward=_joined, backward=_joined_back)
+def _added(x: Moments, y: Moments, share: float) -> Moments:
+    """Pairs of x and a share of those of y."""
+    a, b, axes = aligned(x, y)
+    return Moments(0.0, a + share * b, axes)
 
 
-def _padded_share(step: Step) -> float:
-    return prod(step.shape("input")) / max(prod(step.node.shape), 1)
+def _joined_back(step: Step, cotangent: Moments) -> Cotangents:
+    axis = _joined_axis(step)
+    found: dict[str, Moments] = {}
+    for name in step.names("tensors"):
+        shape = step.graph.shape(name)
+        if not prod(shape):
+            continue
+        part = sliced(cotangent, axis, 1 if step.node.op == "stack" else shape[axis])
+        own = reshaped(part, shape)
+        found[name] = found[name].plus(own) if name in found else own
+    return found
+
+
+register("cat", "stack", "concat", "hstack", forward=_joined, backward=_joined_back)
+
+
+def _rim(step: Step) -> float | None:
+    """The number that fills the rim; None where edges are reflected or repeated."""
+    if step.node.arguments.get("mode", "constant") != "constant":
+        return None
+    return step.number("value")
 
 
 def _padded(step: Step) -> Moments:
-    share, x = _padded_share(step), step.of("input")
-    if not _constant(step):  # reflected or repeated edges: more of the same numbers
-        return x
-    rim, rest = Moments.constant(step.number("value")), 1 - share
-    return Moments(
-        share * x.mean + rest * rim.mean,
-        share * x.second + rest * rim.second,
-        share * x.shared_examples + rest * rim.second,
-        share * x.shared_positions + rest * rim.second,
+    x, rim = step.of("input"), _rim(step)
+    for axis, size in enumerate(step.node.shape):
+        if size != x.shape[axis]:
+            x = _widened(x, axis, size, rim)
+    return x
+
+
+def _widened(x: Moments, axis: int, size: int, rim: float | None) -> Moments:
+    """One axis longer or shorter: by a constant, or by more of the same numbers."""
+    inside = x.shape[axis]
+    if rim is None or size < inside:
+        return sliced(x, axis, size)
+    same, other = _along(x, axis)
+    share, pairs = inside / size, size * (size - 1)
+    kept = inside * (inside - 1) / pairs
+    between = 2 * inside * (size - inside) / pairs
+    outside = 1 - kept - between
+    filled = Moments.constant(1.0, (1,) * len(x.axes))
+    same = _added(replace(same, pairs=share * same.pairs), filled, (1 - share) * rim**2)
+    other = _added(
+        replace(other, pairs=kept * other.pairs),
+        filled,
+        between * x.mean * rim + outside * rim**2,
     )
+    a, b, axes = aligned(same, other)
+    a, b = np.broadcast_arrays(a, b)
+    before = sum(len(each) for each in axes[:axis])
+    atoms = x.axes[axis] or (Atom(size, "positions"),)
+    axes = (*axes[:axis], (Atom(size, atoms[0].role),), *axes[axis + 1 :])
+    return Moments(share * x.mean + (1 - share) * rim, np.stack([a, b], axis=before), axes)
 
 
-def _padded_back(step: Step, cotangent: float) -> Cotangents:
+def _padded_back(step: Step, cotangent: Moments) -> Cotangents:
     # A constant rim keeps its part of the gradient; a repeated one hands it on.
-    return {step.name("input"): cotangent if _constant(step) else cotangent / _padded_share(step)}
-
-
-def _constant(step: Step) -> bool:
-    return step.node.arguments.get("mode", "constant") == "constant"
+    found, kept = cotangent, 1.0
+    for axis, size in enumerate(step.shape("input")):
+        if found.shape[axis] != size:
+            kept *= found.shape[axis] / size
+            found = sliced(found, axis, size)
+    found = found if _rim(step) is not None else found.scaled(kept**0.5)
+    return {step.name("input"): found}
 
 
 register("pad", "constant_pad_nd", forward=_padded, backward=_padded_back)

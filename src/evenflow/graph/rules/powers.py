@@ -1,0 +1,76 @@
+"""Roots, powers, logarithms and reciprocals of positive tensors (``graph.powers``)."""
+
+from __future__ import annotations
+
+from evenflow.errors import NoRuleError
+from evenflow.graph.moments import Moments
+from evenflow.graph.powers import logarithm, power
+from evenflow.graph.rules.registry import Cotangents, Step, register
+
+
+def _power(*operations: str, exponent: float) -> None:
+    def backward(step: Step, cotangent: Moments) -> Cotangents:
+        slope = power(step.of("input"), exponent - 1).scaled(exponent)
+        return {step.name("input"): cotangent.times(slope)}
+
+    register(
+        *operations,
+        forward=lambda step: power(step.of("input"), exponent),
+        backward=backward,
+    )
+
+
+_power("sqrt", exponent=0.5)
+_power("rsqrt", exponent=-0.5)
+_power("reciprocal", exponent=-1.0)
+_power("square", exponent=2.0)
+
+
+def _exponent(step: Step) -> float:
+    if not isinstance(step.node.arguments.get("exponent"), (int, float)):
+        raise NoRuleError("no rule for 'pow' to a tensor")
+    return step.number("exponent")
+
+
+register(
+    "pow",
+    forward=lambda step: power(step.of("input"), _exponent(step)),
+    backward=lambda step, cotangent: {
+        step.name("input"): cotangent.times(
+            power(step.of("input"), _exponent(step) - 1).scaled(_exponent(step))
+        )
+    },
+)
+register(
+    "log",
+    forward=lambda step: logarithm(step.of("input")),
+    backward=lambda step, cotangent: {
+        step.name("input"): cotangent.times(power(step.of("input"), -1.0))
+    },
+)
+
+
+def _quotient(step: Step) -> Moments:
+    if step.node.arguments.get("rounding_mode"):
+        raise NoRuleError("no rule for 'div' that rounds")
+    return step.of("input").times(_inverse(step.of("other"), 1.0))
+
+
+def _quotient_back(step: Step, cotangent: Moments) -> Cotangents:
+    y = step.of("other")
+    return step.total(
+        ("input", cotangent.times(_inverse(y, 1.0))),
+        ("other", cotangent.times(step.of("input")).times(_inverse(y, 2.0))),
+    )
+
+
+def _inverse(y: Moments, exponent: float) -> Moments:
+    """1/y^exponent, y a number of any sign or a positive tensor."""
+    if y.second == 0:
+        raise NoRuleError("'div' by zero")
+    if y.variance <= 1e-12 * y.second:
+        return Moments.constant(y.mean**-exponent)
+    return power(y, -exponent)
+
+
+register("div", forward=_quotient, backward=_quotient_back)
