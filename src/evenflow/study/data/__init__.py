@@ -15,6 +15,8 @@ __all__ = ["DataSet", "Examples", "Stream", "load", "names"]
 _HOMES = {
     "shapeset": "shapeset",
     "shapeset-fixed": "shapeset",
+    "mnist": "mnist",
+    "fashion-mnist": "fashion_mnist",
 }
 """The module of each data set; its ``load(name, data_dir, seed)`` makes it."""
 

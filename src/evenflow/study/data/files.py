@@ -1,0 +1,171 @@
+"""Where a data set's files come from: the user's folder, the cache, the network; all checked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evenflow.atomic import make_folder, replacing
+from evenflow.errors import InputError
+
+VARIABLE = "EVENFLOW_DATA"
+"""The environment variable that names the user's folder of data sets."""
+
+INTACT = "put an intact copy there, or take it away so that one is downloaded"
+
+Records = NDArray[np.uint8]
+"""Examples (n, 1 + d): a row is a label and the pixels of an image."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file that can be fetched, with what it must hash to."""
+
+    name: str
+    urls: tuple[str, ...]
+    """The same file at one address or more."""
+    sha256: str
+
+
+def places(name: str, data_dir: Path | None) -> list[Path]:
+    """The user's folders that may hold the data set ``name``: its own one first, then the whole.
+
+    Raises ``InputError`` when the folder that the user named is not there.
+    """
+    named = data_dir or (Path(value) if (value := os.environ.get(VARIABLE)) else None)
+    if named is None:
+        return []
+    if not named.is_dir():
+        raise InputError(
+            "there is no such folder of data sets",
+            where=str(named),
+            remedy=f"name the folder that holds them by data_dir or {VARIABLE}",
+        )
+    return [folder for folder in (named / name, named) if folder.is_dir()]
+
+
+def cache(name: str) -> Path:
+    """The folder in the user's cache that holds files of the data set ``name``."""
+    return Path(_pooch().os_cache("evenflow")) / name
+
+
+def check(content: bytes, checksum: str, where: Path | str) -> bytes:
+    """Return ``content`` if it hashes to ``checksum`` ("sha256:…"), or say what it hashes to."""
+    algorithm, expected = checksum.split(":")
+    found = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+    if found != expected:
+        raise InputError(
+            f"the file is damaged or another one: its {algorithm} is {found}, not {expected}",
+            where=str(where),
+            remedy=INTACT,
+        )
+    return content
+
+
+def fetch(remote: Remote, name: str, remedy: str) -> Path:
+    """The file ``remote`` of the data set ``name`` in the cache, downloaded if it is not there.
+
+    A download that breaks off goes on at its next call from where it stopped; until it is whole and
+    has the right checksum it does not bear the file's name. ``remedy`` says what to do without a
+    network.
+    """
+    from filelock import FileLock
+    from requests import RequestException
+
+    pooch, folder = _pooch(), cache(name)
+    make_folder(folder)
+    part = folder / f".{remote.name}.part"
+    failures: list[str] = []
+    with FileLock(folder / f".{remote.name}.lock"):
+        for url in remote.urls:
+            try:
+                return Path(
+                    pooch.retrieve(
+                        url,
+                        f"sha256:{remote.sha256}",
+                        fname=remote.name,
+                        path=folder,
+                        downloader=lambda url, output, _: _resume(url, Path(output), part),
+                    )
+                )
+            except (RequestException, ValueError) as error:
+                failures.append(f"{url}: {_told(error)}")
+            except OSError as error:
+                part.unlink(missing_ok=True)
+                raise InputError(
+                    f"{remote.name} cannot be written to the cache: {error.strerror or error}",
+                    where=str(folder),
+                    remedy="make room, or set XDG_CACHE_HOME to a folder that has some",
+                ) from error
+    kept = f" ({part.stat().st_size:,} bytes are kept to go on from)" if part.exists() else ""
+    raise InputError(
+        f"{remote.name} is not here and could not be downloaded{kept}: {'; '.join(failures)}",
+        where=name,
+        remedy=remedy,
+    )
+
+
+def decoded(
+    name: str, key: str, make: Callable[[], tuple[Records, Records]]
+) -> tuple[Records, Records]:
+    """What ``make`` returns, kept in the cache of the data set ``name`` under ``key``.
+
+    For what takes long to make from the user's files; ``key`` must change when they do.
+    """
+    path = cache(name) / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return kept["train"], kept["test"]
+    except (OSError, ValueError, KeyError):
+        train, test = make()
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, train=train, test=test)
+        return train, test
+
+
+def _resume(url: str, output: Path, part: Path) -> None:
+    """Download ``url`` to ``output`` by way of ``part``, from where an earlier try left it."""
+    import requests
+
+    had = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
+    with requests.get(url, headers=headers, stream=True, timeout=30) as response:
+        if had and response.status_code == requests.codes.requested_range_not_satisfiable:
+            part.unlink()  # longer than the file is: not a part of it
+            return _resume(url, output, part)
+        response.raise_for_status()
+        whole = response.status_code != requests.codes.partial_content
+        with part.open("wb" if whole else "ab") as file:
+            for chunk in response.iter_content(1 << 16):
+                file.write(chunk)
+    os.replace(part, output)
+    return None
+
+
+def _told(error: Exception) -> str:
+    """What stopped a download, without the depths of the network's libraries."""
+    from requests import exceptions
+
+    if isinstance(error, exceptions.Timeout):
+        return "the server does not answer"
+    if isinstance(error, exceptions.ConnectionError):
+        return "no connection to the server"
+    return str(error)
+
+
+def _pooch() -> Any:
+    try:
+        import pooch
+    except ImportError as error:
+        raise InputError(
+            "data sets are downloaded by pooch, which is not installed",
+            remedy='pip install "evenflow[study]"',
+        ) from error
+    return pooch
