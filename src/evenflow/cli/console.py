@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -85,3 +94,18 @@ def progress_bars() -> Iterator[Callable[[str, int, int, float], None]]:
             bars.update(tasks[stage], completed=done, loss=said)
 
         yield move
+
+
+@contextlib.contextmanager
+def byte_progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
+    """One bar for ``total`` bytes, with speed and remaining time; yields what it is told of."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console()) as bars:
+        task = bars.add_task(doing, total=total)
+        yield lambda done: bars.advance(task, done)

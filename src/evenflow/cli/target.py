@@ -18,6 +18,8 @@ import click
 from evenflow.errors import InputError
 
 if TYPE_CHECKING:
+    import torch
+
     from evenflow.torch.targets import Target
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
@@ -65,6 +67,25 @@ def load(spec: str, inputs: str | None, seed: int, *, meta: bool = False) -> Tar
     return target
 
 
+def load_weightless(spec: str, seed: int) -> tuple[torch.nn.Module, dict[str, bytes]]:
+    """The model that ``spec`` names, its larger parameters without memory, and what a checkpoint
+    of it holds beside the weights (a Transformers model's config.json).
+    """
+    from evenflow.torch.weightless import weightless
+
+    with weightless():
+        if spec.startswith("hf:"):
+            _require_transformers()
+            from evenflow.integrations.transformers import config_file, from_config
+
+            model = from_config(spec.removeprefix("hf:"), seed)
+            return model, {"config.json": config_file(model)}
+        from evenflow.torch.targets import from_factory
+
+        with _located(spec) as factory:
+            return from_factory(factory, spec, seed).model, {}
+
+
 def _from_code(spec: str, inputs: str | None, seed: int) -> Target:
     from evenflow.torch.targets import from_factory, with_inputs
 
@@ -81,11 +102,16 @@ def _from_code(spec: str, inputs: str | None, seed: int) -> Target:
     return target
 
 
-def _from_transformers(source: str, inputs: str | None, seed: int, meta: bool) -> Target:
+def _require_transformers() -> None:
+    """Raise ``InputError`` where Transformers is not installed."""
     if importlib.util.find_spec("transformers") is None:
         raise InputError(
             "hf: targets need Transformers", remedy='pip install "evenflow[transformers]"'
         )
+
+
+def _from_transformers(source: str, inputs: str | None, seed: int, meta: bool) -> Target:
+    _require_transformers()
     from evenflow.integrations.transformers import from_config, synthetic_inputs
     from evenflow.torch.targets import Target, shape_of, with_inputs
 

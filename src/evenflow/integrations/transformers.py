@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
@@ -28,14 +30,16 @@ _SAMPLES = 16_000
 def from_config(source: str, seed: int, *, meta: bool = False) -> PreTrainedModel:
     """A model with random weights from a model type ("gpt2") or the path of a config.json.
 
-    Nothing is downloaded and no remote code runs. ``meta`` builds it without memory.
+    The class is the one that the configuration names under "architectures", otherwise the bare
+    model of its type. Nothing is downloaded and no remote code runs. ``meta`` builds it without
+    memory.
     """
     config = _config(source)
     if hasattr(config, "use_cache"):
         config.use_cache = False  # a cache is no part of what is initialised
     try:
         with seeded(seed), torch.device("meta" if meta else "cpu"):
-            model: PreTrainedModel = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+            model: PreTrainedModel = _class_of(config)(config)
     except Exception as error:
         raise InputError(
             f"no model can be built from this configuration: {type(error).__name__}: "
@@ -44,6 +48,22 @@ def from_config(source: str, seed: int, *, meta: bool = False) -> PreTrainedMode
             remedy="check the configuration's sizes, or build the model in a factory of your own",
         ) from error
     return model
+
+
+def _class_of(config: PretrainedConfig) -> Callable[[PretrainedConfig], PreTrainedModel]:
+    named = config.architectures or []
+    found = getattr(transformers, named[0], None) if len(named) == 1 else None
+    if isinstance(found, type) and issubclass(found, PreTrainedModel):
+        return found._from_config
+    return AutoModel.from_config
+
+
+def config_file(model: PreTrainedModel) -> bytes:
+    """The config.json of a checkpoint of ``model``, which tells ``from_pretrained`` its class."""
+    fields = json.loads(model.config.to_json_string(use_diff=True))
+    fields.pop("use_cache", None)  # from_config has turned it off; the default turns it on
+    fields["architectures"] = [type(model).__name__]
+    return (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode()
 
 
 def _config(source: str) -> PretrainedConfig:

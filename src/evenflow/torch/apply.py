@@ -68,21 +68,39 @@ def check_fits(plan: Plan, parameters: ModelParameters) -> None:
     """Raise ``PlanError`` naming every difference between a plan and a model, or ``InputError``
     for values that a parameter's type cannot hold.
     """
+    faults = mismatches(plan, parameters)
+    for name, entry in plan.entries.items():
+        if entry.distribution is None or name not in parameters.names:
+            continue
+        tensor = parameters.tensor(name)
+        if tensor.is_meta:
+            faults.append(f"{name} is on the meta device, so there is no memory to write")
+        elif tensor.dtype not in FILLABLE:
+            faults.append(f"{name} has type {tensor.dtype}, which no distribution can fill")
+        elif fault := fault_of(tensor):
+            faults.append(f"{name} cannot be written: {fault}")
+    raise_if_any(faults, parameters)
+    for name, entry in plan.entries.items():
+        tensor = parameters.tensor(name)
+        if entry.distribution is not None and tensor.numel():
+            parts_of(entry.distribution, entry.shape or (1,), name, FILLABLE[tensor.dtype])
+
+
+def mismatches(plan: Plan, parameters: ModelParameters) -> list[str]:
+    """Every parameter that the plan and the model do not both have, or not in one shape."""
     unknown = sorted(set(plan.entries) - set(parameters.names))
     faults = [f"the model has no parameter {name}" for name in unknown]
     for name in parameters.names:
+        shape = tuple(parameters.tensor(name).shape)
         if name not in plan.entries:
             faults.append(f"the plan says nothing of {name}")
-            continue
-        entry, tensor = plan.entries[name], parameters.tensor(name)
-        if tuple(tensor.shape) != entry.shape:
-            faults.append(f"{name} has shape {tuple(tensor.shape)}, in the plan {entry.shape}")
-        elif entry.distribution is not None and tensor.is_meta:
-            faults.append(f"{name} is on the meta device, so there is no memory to write")
-        elif entry.distribution is not None and tensor.dtype not in FILLABLE:
-            faults.append(f"{name} has type {tensor.dtype}, which no distribution can fill")
-        elif entry.distribution is not None and (fault := fault_of(tensor)):
-            faults.append(f"{name} cannot be written: {fault}")
+        elif shape != plan.entries[name].shape:
+            faults.append(f"{name} has shape {shape}, in the plan {plan.entries[name].shape}")
+    return faults
+
+
+def raise_if_any(faults: list[str], parameters: ModelParameters) -> None:
+    """Raise ``PlanError`` that lists the faults, if there are any."""
     if faults:
         raise PlanError(
             f"the plan does not fit the model in {len(faults)} places:\n  " + "\n  ".join(faults),
@@ -90,10 +108,6 @@ def check_fits(plan: Plan, parameters: ModelParameters) -> None:
             remedy="make the plan for this model (ef.plan), or give meta tensors memory first "
             "(model.to_empty)",
         )
-    for name, entry in plan.entries.items():
-        tensor = parameters.tensor(name)
-        if entry.distribution is not None and tensor.numel():
-            parts_of(entry.distribution, entry.shape or (1,), name, FILLABLE[tensor.dtype])
 
 
 def write(tensor: torch.Tensor, distribution: Distribution, seed: int, name: str) -> None:

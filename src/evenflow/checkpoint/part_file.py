@@ -1,0 +1,213 @@
+"""One file of a checkpoint: filled piece by piece by several threads, checksummed, and checked.
+
+Pieces lie on a grid of 16 MiB over the file's data. Each is made in a buffer, counted into the
+checksum and written to its place, so that neither their order nor the number of threads leaves a
+trace in the file.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import zlib
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evenflow.atomic import replacing
+from evenflow.checkpoint.layout import Drawn, Item, Part
+from evenflow.planning.distributions import Blocks, DeltaOrthogonal, Orthogonal
+from evenflow.sampling import fill, sample
+from evenflow.sampling.contract import STORAGE
+
+PIECE = 1 << 24
+"""Bytes of a piece: what a thread has in memory."""
+_FLUSH = 1 << 28
+"""Bytes after which what was written is sent to the disk, while more is being made."""
+_BLANK = "0" * 16
+"""Stands in the header for a checksum that is not yet known."""
+
+Bytes = NDArray[np.uint8]
+Progress = Callable[[int], None]
+"""Told of bytes as they are done."""
+
+
+def write_part(path: Path, part: Part, jobs: int, progress: Progress) -> None:
+    """Write the file whole or not at all. It is on the disk when this returns."""
+    start = len(part.header(_BLANK))
+    make = _Maker(part)
+    with replacing(path) as temporary, temporary.open("r+b") as file:
+        target, flushed = file.fileno(), _Flusher(file.fileno())
+        os.truncate(target, start + part.size)
+
+        def write(begin: int, buffer: Bytes) -> int:
+            make(begin, buffer)
+            _write_all(target, buffer.data, start + begin)
+            flushed.after(len(buffer))
+            return zlib.crc32(buffer.data)
+
+        with flushed:
+            checksum = _checksum(part.size, jobs, write, progress)
+        _write_all(target, memoryview(part.header(checksum)), 0)
+
+
+def is_part(path: Path, part: Part) -> bool:
+    """Whether the file at ``path`` was written for ``part``, going by its header alone."""
+    expected = part.header(_BLANK)
+    try:
+        with path.open("rb") as file:
+            found = file.read(len(expected))
+    except OSError:
+        return False
+    checksum = _stated(found, part)
+    return found == part.header(checksum)
+
+
+def is_sound(path: Path, part: Part, jobs: int, progress: Progress) -> bool:
+    """Whether the file, which ``is_part``, holds the data that its checksum was taken of."""
+    start = len(part.header(_BLANK))
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size != start + part.size:
+            return False
+
+        def read(begin: int, buffer: Bytes) -> int:
+            os.preadv(file.fileno(), [buffer.data], start + begin)
+            return zlib.crc32(buffer.data)
+
+        found = _checksum(part.size, jobs, read, progress)
+        return found == _stated(os.pread(file.fileno(), start, 0), part)
+
+
+def _stated(header: bytes, part: Part) -> str:
+    """The checksum that a header states, by its place; whatever stands there in any other file."""
+    place = part.header(_BLANK).index(f'"checksum":"{_BLANK}"'.encode()) + len('"checksum":"')
+    return header[place : place + len(_BLANK)].decode(errors="replace")
+
+
+def _checksum(size: int, jobs: int, handle: Callable[[int, Bytes], int], progress: Progress) -> str:
+    """Have ``jobs`` threads handle every piece; the digest of the CRC-32 that each one gives."""
+    begins = range(0, size, PIECE)
+    found = np.zeros(len(begins), "<u4")
+    queue, stop = iter(list(enumerate(begins))), threading.Event()
+
+    def work() -> None:
+        buffer = np.empty(min(PIECE, size), np.uint8)
+        for number, begin in queue:  # a list's iterator can be shared
+            if stop.is_set():
+                return
+            piece = buffer[: min(PIECE, size - begin)]
+            found[number] = handle(begin, piece)
+            progress(len(piece))
+
+    with ThreadPoolExecutor(jobs, thread_name_prefix="evenflow-checkpoint") as pool:
+        running = [pool.submit(work) for _ in range(min(jobs, len(begins)))]
+        try:
+            for each in running:
+                each.result()
+        except BaseException:
+            stop.set()
+            raise
+    return blake2b(found.tobytes(), digest_size=8).hexdigest()
+
+
+class _Maker:
+    """Makes any range of bytes of a part's data."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._ends = part.ends
+        self._kept: dict[str, Bytes] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, begin: int, out: Bytes) -> None:
+        """Write the bytes from ``begin`` on into ``out``."""
+        for item, low, high, piece in self._overlaps(begin, out):
+            if isinstance(item.source, bytes):
+                piece[:] = np.frombuffer(item.source, np.uint8)[low:high]
+            elif _needs_all(item.source):
+                piece[:] = self._whole(item, item.source)[low:high]
+            else:
+                self._draw(item, item.source, low, piece)
+
+    def _overlaps(self, begin: int, out: Bytes) -> Iterator[tuple[Item, int, int, Bytes]]:
+        """Each item that lies in the range: its bytes [low, high), and where they go."""
+        end = begin + len(out)
+        for k in range(bisect_right(self._ends, begin), len(self._ends)):
+            item = self._part.items[k]
+            first = self._ends[k] - item.size
+            if first >= end:
+                return
+            low, high = max(begin, first), min(end, self._ends[k])
+            yield item, low - first, high - first, out[low - begin : high - begin]
+
+    def _draw(self, item: Item, source: Drawn, low: int, out: Bytes) -> None:
+        fill(
+            out.view(STORAGE[source.dtype]),
+            source.distribution,
+            seed=self._part.seed,
+            name=source.name,
+            shape=item.shape,
+            start=low // item.item_bytes,
+            dtype=source.dtype,
+            threads=1,
+        )
+
+    def _whole(self, item: Item, source: Drawn) -> Bytes:
+        """A tensor that can only be made as a whole; the last two made are kept.
+
+        One at a time: the decomposition takes several times the memory of its result.
+        """
+        with self._lock:
+            if item.key not in self._kept:
+                while len(self._kept) > 1:
+                    del self._kept[next(iter(self._kept))]
+                made = sample(
+                    source.distribution,
+                    item.shape,
+                    seed=self._part.seed,
+                    name=source.name,
+                    dtype=source.dtype,
+                )
+                self._kept[item.key] = np.ascontiguousarray(made).reshape(-1).view(np.uint8)
+            return self._kept[item.key]
+
+
+def _needs_all(source: Drawn) -> bool:
+    distribution = source.distribution
+    kinds = distribution.parts if isinstance(distribution, Blocks) else (distribution,)
+    return any(isinstance(kind, Orthogonal | DeltaOrthogonal) for kind in kinds)
+
+
+class _Flusher:
+    """Sends what was written to the disk now and then, so that it does not all wait for the end."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._since = 0
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="evenflow-flush")
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def after(self, written: int) -> None:
+        """Count what was written, and start sending when it has become much."""
+        with self._lock:
+            self._since += written
+            if self._since >= _FLUSH:
+                self._since = 0
+                self._pool.submit(os.fdatasync, self._descriptor)
+
+
+def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
+    while len(data):
+        done = os.pwrite(descriptor, data, offset)
+        data, offset = data[done:], offset + done
