@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from evenflow.errors import InputError
+from evenflow.sampling.contract import key
 from evenflow.study.data.dataset import DataSet, Examples, Stream
 
 __all__ = ["DataSet", "Examples", "Stream", "load", "names"]
@@ -17,6 +18,9 @@ _HOMES = {
     "shapeset-fixed": "shapeset",
     "mnist": "mnist",
     "fashion-mnist": "fashion_mnist",
+    "cifar10": "cifar10",
+    "small-imagenet": "small_imagenet",
+    "small-imagenet-stand-in": "stand_in",
 }
 """The module of each data set; its ``load(name, data_dir, seed)`` makes it."""
 
@@ -46,5 +50,12 @@ def load(name: str, *, data_dir: str | Path | None = None, seed: int = 0) -> Dat
             f"there is no data set {name!r}",
             remedy=(f"did you mean {close[0]}? " if close else "") + f"Known: {', '.join(_HOMES)}",
         )
-    module = import_module(f"{__name__}.{_HOMES[name]}")
+    key(seed, name)  # refuses what is no seed
+    try:
+        module = import_module(f"{__name__}.{_HOMES[name]}")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"the data set {name} needs {error.name}, which is not installed",
+            remedy='pip install "evenflow[study]"',
+        ) from error
     return cast("DataSet", module.load(name, None if data_dir is None else Path(data_dir), seed))

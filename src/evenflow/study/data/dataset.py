@@ -17,6 +17,8 @@ Images = NDArray[np.float32]
 """Flat images (n, d), pixels from 0 to 1."""
 Labels = NDArray[np.int64]
 """Indices into ``DataSet.classes``, (n,)."""
+Records = NDArray[np.uint8]
+"""Examples (n, 1 + d) as bytes: a row is a label and the pixels of its image."""
 LEVELS = (np.arange(256) / 255).astype(np.float32)
 """Of a byte, from 0 to 1."""
 
@@ -28,6 +30,11 @@ class Examples:
     pixels: NDArray[np.uint8]
     """Flat images (n, d), from 0 to 255."""
     labels: Labels
+
+    @classmethod
+    def of(cls, records: Records) -> Examples:
+        """The examples whose labels and pixels are the rows of ``records``."""
+        return cls(np.ascontiguousarray(records[:, 1:]), records[:, 0].astype(np.int64))
 
     @cached_property
     def images(self) -> Images:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pooch
+import requests
+from filelock import FileLock
 
 from evenflow.atomic import make_folder, replacing
 from evenflow.errors import InputError
+from evenflow.study.data.dataset import Records
 
 VARIABLE = "EVENFLOW_DATA"
 """The environment variable that names the user's folder of data sets."""
 
 INTACT = "put an intact copy there, or take it away so that one is downloaded"
-
-Records = NDArray[np.uint8]
-"""Examples (n, 1 + d): a row is a label and the pixels of an image."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,11 @@ def places(name: str, data_dir: Path | None) -> list[Path]:
 
 def cache(name: str) -> Path:
     """The folder in the user's cache that holds files of the data set ``name``."""
-    return Path(_pooch().os_cache("evenflow")) / name
+    return Path(pooch.os_cache("evenflow")) / name
 
 
-def check(content: bytes, checksum: str, where: Path | str) -> bytes:
-    """Return ``content`` if it hashes to ``checksum`` ("sha256:…"), or say what it hashes to."""
-    algorithm, expected = checksum.split(":")
+def check(content: bytes, algorithm: str, expected: str, where: Path | str) -> bytes:
+    """Return ``content`` if its hash is the one expected, or say which it is."""
     found = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
     if found != expected:
         raise InputError(
@@ -76,10 +76,7 @@ def fetch(remote: Remote, name: str, remedy: str) -> Path:
     has the right checksum it does not bear the file's name. ``remedy`` says what to do without a
     network.
     """
-    from filelock import FileLock
-    from requests import RequestException
-
-    pooch, folder = _pooch(), cache(name)
+    folder = cache(name)
     make_folder(folder)
     part = folder / f".{remote.name}.part"
     failures: list[str] = []
@@ -95,7 +92,7 @@ def fetch(remote: Remote, name: str, remedy: str) -> Path:
                         downloader=lambda url, output, _: _resume(url, Path(output), part),
                     )
                 )
-            except (RequestException, ValueError) as error:
+            except (requests.RequestException, ValueError) as error:
                 failures.append(f"{url}: {_told(error)}")
             except OSError as error:
                 part.unlink(missing_ok=True)
@@ -123,17 +120,16 @@ def decoded(
     try:
         with np.load(path, allow_pickle=False) as kept:
             return kept["train"], kept["test"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         train, test = make()
+    with suppress(InputError):  # a cache that cannot be written is done without
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, train=train, test=test)
-        return train, test
+    return train, test
 
 
 def _resume(url: str, output: Path, part: Path) -> None:
     """Download ``url`` to ``output`` by way of ``part``, from where an earlier try left it."""
-    import requests
-
     had = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
     with requests.get(url, headers=headers, stream=True, timeout=30) as response:
@@ -151,21 +147,8 @@ def _resume(url: str, output: Path, part: Path) -> None:
 
 def _told(error: Exception) -> str:
     """What stopped a download, without the depths of the network's libraries."""
-    from requests import exceptions
-
-    if isinstance(error, exceptions.Timeout):
+    if isinstance(error, requests.Timeout):
         return "the server does not answer"
-    if isinstance(error, exceptions.ConnectionError):
+    if isinstance(error, requests.ConnectionError):
         return "no connection to the server"
     return str(error)
-
-
-def _pooch() -> Any:
-    try:
-        import pooch
-    except ImportError as error:
-        raise InputError(
-            "data sets are downloaded by pooch, which is not installed",
-            remedy='pip install "evenflow[study]"',
-        ) from error
-    return pooch

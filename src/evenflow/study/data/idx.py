@@ -86,7 +86,7 @@ def _content(name: str, file: IdxFile, folders: list[Path], remedy: str) -> tupl
     refusals: list[InputError] = []
     for path in found or [fetch(file.remote, name, remedy)]:
         try:
-            return check(_unpacked(path), f"sha256:{file.sha256}", path), path
+            return check(_unpacked(path), "sha256", file.sha256, path), path
         except InputError as error:
             refusals.append(error)
     raise refusals[0]
