@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from evenflow.torch.functions import orthogonal_ as orthogonal_
     from evenflow.torch.functions import truncated_normal_ as truncated_normal_
     from evenflow.torch.functions import uniform_ as uniform_
+    from evenflow.torch.watch.watch import watch as watch
 
 _TENSOR_FUNCTIONS = (
     *(
@@ -59,6 +60,7 @@ _HOMES = {
     "plan": "evenflow.torch.api",
     "restore_buffers_": "evenflow.torch.buffers",
     "schemes": "evenflow.planning.schemes",
+    "watch": "evenflow.torch.watch.watch",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -13,6 +13,7 @@ from evenflow.cli.explain import explain
 from evenflow.cli.gain import gain
 from evenflow.cli.init import init
 from evenflow.cli.plan import plan
+from evenflow.cli.report import report
 from evenflow.cli.rules import rules
 from evenflow.cli.study import study
 from evenflow.errors import EvenflowError
@@ -60,5 +61,5 @@ def main(ctx: click.Context) -> None:
         ctx.default_map = defaults(main)
 
 
-for verb in (check, plan, init, gain, rules, explain, study):
+for verb in (check, plan, init, report, gain, rules, explain, study):
     main.add_command(verb)

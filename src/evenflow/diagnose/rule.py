@@ -1,4 +1,7 @@
-"""Rule: one named check over a Record, and what a Record must hold for it."""
+"""Rule: one named check over a Record, and what a Record must hold for it.
+
+Rules over a training stand in ``diagnose.training``.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,15 @@ from typing import Any, ClassVar, Literal
 from evenflow.diagnose.finding import Finding, Level
 from evenflow.record.record import Record
 
-Family = Literal["forward", "backward", "weights", "loss", "inputs"]
+Family = Literal["forward", "backward", "weights", "loss", "inputs", "settings", "course"]
 _FAMILIES: Mapping[str, Family] = {
     "1": "forward",
     "2": "backward",
     "3": "weights",
     "4": "loss",
     "5": "inputs",
+    "7": "settings",
+    "8": "course",
 }
 Need = Literal["path", "gradients", "examples", "activations", "loss", "inputs"]
 
@@ -29,20 +34,19 @@ class Skipped:
     reason: str
 
 
-class Rule(ABC):
-    """One check. Its docstring is the explanation that a user is shown.
+class Explained(ABC):
+    """What all rules have in common. The docstring is the explanation that a user is shown.
 
     The first line says what is wrong in a few words; then follow what it means for training,
     how it is measured, the threshold and where it comes from, and the remedy.
     """
 
     code: ClassVar[str]
-    """EF1xx forwards, EF2xx backwards, EF3xx weights, EF4xx loss, EF5xx inputs. Never reused."""
+    """EF1xx forwards, EF2xx backwards, EF3xx weights, EF4xx loss, EF5xx inputs; of a training
+    EF7xx what was set for it, EF8xx the course that it took. Never reused."""
     name: ClassVar[str]
     level: ClassVar[Level]
     """The gravest level that it gives by itself."""
-    needs: ClassVar[tuple[Need, ...]] = ()
-    """What the Record must hold; without it the rule is skipped."""
     explains: ClassVar[tuple[str, ...]] = ()
     """Codes of findings that follow from one of this rule, should both be there."""
 
@@ -61,13 +65,20 @@ class Rule(ABC):
         """First line of the explanation."""
         return self.explanation.partition("\n")[0]
 
-    @abstractmethod
-    def check(self, record: Record) -> list[Finding] | Skipped:
-        """Look at a Record that holds what the rule ``needs``."""
-
     def finding(self, level: Level, where: str, **said: Any) -> Finding:
         """A finding of this rule; ``said`` are the other fields of Finding."""
         return Finding(self.code, self.name, level, where, **{"explains": self.explains, **said})
+
+
+class Rule(Explained):
+    """One check of a Record."""
+
+    needs: ClassVar[tuple[Need, ...]] = ()
+    """What the Record must hold; without it the rule is skipped."""
+
+    @abstractmethod
+    def check(self, record: Record) -> list[Finding] | Skipped:
+        """Look at a Record that holds what the rule ``needs``."""
 
 
 def missing(needs: tuple[Need, ...], record: Record) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from evenflow.diagnose.finding import Diagnosis, Finding
@@ -11,7 +11,7 @@ from evenflow.record.record import LayerRecord, Record
 from evenflow.report.comparison import Comparison
 from evenflow.report.layers import brief, flagged, labels, notable, thin
 from evenflow.report.report import PlanRow, Report
-from evenflow.report.summary import key_figures
+from evenflow.report.summary import KeyFigure, key_figures
 from evenflow.report.verdict import outcome, ratios, verdict
 from evenflow.report.words import figure, many, percent, printable, short
 
@@ -50,7 +50,7 @@ def renderable(report: Report) -> Group:
     parts: list[RenderableType] = [*_head(report)]
     if report.comparison:
         parts += _comparison(report.comparison)
-    parts += _findings(report.diagnosis)
+    parts += findings_renderable(report.diagnosis)
     parts += _layers(report.record, report.diagnosis)
     parts += _plan(report.plan)
     parts += _skipped(report.diagnosis)
@@ -65,13 +65,19 @@ def _head(report: Report) -> Iterator[RenderableType]:
     if said.detail:
         yield _line(printable(said.detail))
     yield _line("")
-    facts = _table()
-    for name, value, gloss in key_figures(report.record):
-        facts.add_row(_line(f"  {name}"), _line(value, "bold"), _line(gloss, "dim"))
-    yield facts
+    yield fact_table(key_figures(report.record))
 
 
-def _findings(diagnosis: Diagnosis) -> Iterator[RenderableType]:
+def fact_table(facts: Iterable[KeyFigure]) -> Table:
+    """Key figures, one a line."""
+    table = _table()
+    for name, value, gloss in facts:
+        table.add_row(_line(f"  {name}"), _line(value, "bold"), _line(gloss, "dim"))
+    return table
+
+
+def findings_renderable(diagnosis: Diagnosis) -> Iterator[RenderableType]:
+    """The findings, worst first; of many from one rule a few in full."""
     if not diagnosis.findings:
         return
     yield _title("Findings")

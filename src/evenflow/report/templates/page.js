@@ -1,11 +1,13 @@
 "use strict";
 // Draws the charts, follows the reader's light or dark setting, and keeps the highlighted layer
-// the same in all charts, in the selector and in the table.
+// the same in all charts, in the selector and in the table; likewise the moment of a training that
+// the slider chooses.
 
 const { specs, themes } = JSON.parse(document.getElementById("charts").textContent);
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const select = document.getElementById("focus");
 const own = document.getElementById("own");
+const time = document.getElementById("time");
 let drawn = [];
 let focused = -1;
 
@@ -38,9 +40,10 @@ function focusOn(depth) {
 }
 
 async function apply() {
-  const settings = { focus: focused, own: own?.checked ?? false };
+  const settings = { focus: focused, own: own?.checked ?? false, time: Number(time?.value ?? 0) };
   // A very deep network has more layers than the selector offers.
   if (select) select.value = String(focused);
+  if (time) document.getElementById("step").value = time.dataset.steps.split(" ")[time.value];
   for (const row of document.querySelectorAll("tr[data-depth]")) {
     row.classList.toggle("focused", Number(row.dataset.depth) === focused);
   }
@@ -56,6 +59,7 @@ async function apply() {
 
 select?.addEventListener("change", () => focusOn(Number(select.value)));
 own?.addEventListener("change", apply);
+time?.addEventListener("input", apply);
 dark.addEventListener("change", draw);
 for (const row of document.querySelectorAll("tr[data-depth]")) {
   row.addEventListener("click", () => focusOn(Number(row.dataset.depth)));

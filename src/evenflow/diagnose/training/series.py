@@ -1,0 +1,60 @@
+"""What rules ask of a series: where it starts and ends, how it scatters, since when it is so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evenflow.record.run import Run, Series
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """The loss where it is a finite number, and its scatter from sample to sample."""
+
+    steps: NDArray[np.int64]
+    values: Series
+
+    @classmethod
+    def of(cls, run: Run) -> LossCurve:
+        """The curve of a run."""
+        known = np.isfinite(run.loss)
+        return cls(run.steps[known], run.loss[known])
+
+    @property
+    def start(self) -> float:
+        """The first loss, of the untrained network; the lesser of the first two, as a batch may
+        be an odd one."""
+        return float(self.values[:2].min())
+
+    @property
+    def end(self) -> float:
+        """Median of the last tenth, at least of five samples."""
+        return float(np.median(self.values[-max(5, len(self.values) // 10) :]))
+
+    @property
+    def scatter(self) -> float:
+        """Standard deviation from sample to sample, whatever the trend: by second differences."""
+        if len(self.values) < 4:
+            return 0.0
+        return float(np.median(np.abs(np.diff(self.values, 2)))) / (0.6745 * 6**0.5)
+
+
+def last(series: Series, samples: int) -> Series:
+    """Median over the last ``samples`` of a (samples, tensors) array, ignoring NaN."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a tensor that was never measured
+        found: Series = np.nanmedian(series[-samples:], axis=0)
+    return found
+
+
+def since(run: Run, true: NDArray[np.bool_]) -> int:
+    """The step from which on ``true`` (one a sample) holds until the end; −1 where it does not."""
+    if not len(true) or not true[-1]:
+        return -1
+    false = np.flatnonzero(~true)
+    return int(run.steps[false[-1] + 1 if len(false) else 0])

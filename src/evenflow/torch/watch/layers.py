@@ -1,0 +1,105 @@
+"""Which modules of a model are watched, and what is known of each beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from evenflow.record.run import RunLayer, RunWeight
+from evenflow.sampling.contract import canonical_name
+from evenflow.torch.watch.activations import Tails, activation_of
+
+_CHANNELS_FIRST = ("Conv", "BatchNorm", "GroupNorm", "InstanceNorm", "Pool", "Dropout2d")
+_PASSES_ON = (nn.Dropout, nn.Identity, nn.Flatten, nn.Unflatten, nn.AlphaDropout)
+"""Modules that only pass on or thin out what they are given."""
+
+
+@dataclass
+class Layer:
+    """A watched module."""
+
+    name: str
+    module: nn.Module
+    activation: str
+    tails: Tails | None
+    number: int = -1
+    """Place of its readings, in order of execution; −1 before its first call."""
+    calls: int = 0
+    """Times that it was called at this step outside a backward pass."""
+
+    @property
+    def channels_first(self) -> bool | None:
+        """Whether units lie along the second axis; None where the tensor itself must tell."""
+        kind = type(self.module).__name__
+        if any(word in kind for word in _CHANNELS_FIRST):
+            return True
+        return None if self.activation or self.tails else False
+
+    def described(self, output: torch.Tensor) -> RunLayer:
+        """What a Run says of it."""
+        own = self.module.named_parameters(recurse=False)
+        return RunLayer(
+            name=self.name,
+            op=type(self.module).__name__,
+            activation=self.activation,
+            shape=tuple(output.shape),
+            dtype=str(output.dtype).removeprefix("torch."),
+            weights=tuple(canonical_name(f"{self.name}.{name}") for name, _ in own),
+        )
+
+
+@dataclass
+class Weight:
+    """A watched parameter."""
+
+    name: str
+    parameter: nn.Parameter
+    layer: str
+    number: int
+
+    def described(self, optimised: bool) -> RunWeight:
+        """What a Run says of it."""
+        return RunWeight(
+            name=self.name,
+            shape=tuple(self.parameter.shape),
+            layer=self.layer,
+            trainable=self.parameter.requires_grad,
+            optimised=optimised,
+            dtype=str(self.parameter.dtype).removeprefix("torch."),
+        )
+
+
+def layers_of(model: nn.Module) -> list[Layer]:
+    """Modules to watch: the innermost ones, and those that hold parameters themselves.
+
+    Each module once, under its first name, however many places it is used in.
+    """
+    found = []
+    for name, module in model.named_modules():
+        innermost = not any(True for _ in module.children())
+        holds = any(True for _ in module.parameters(recurse=False))
+        if (innermost or holds) and not isinstance(module, _PASSES_ON):
+            activation, tails = activation_of(module)
+            found.append(Layer(canonical_name(name) if name else "", module, activation, tails))
+    return found
+
+
+def weights_of(model: nn.Module) -> list[Weight]:
+    """The floating-point parameters, tied ones once, in the model's order."""
+    return list(_weights(model))
+
+
+def _weights(model: nn.Module) -> Iterator[Weight]:
+    seen: set[int] = set()
+    number = 0
+    for prefix, module in model.named_modules():
+        for key, parameter in module.named_parameters(recurse=False):
+            if id(parameter) in seen or not parameter.is_floating_point():
+                continue
+            seen.add(id(parameter))
+            name = canonical_name(f"{prefix}.{key}" if prefix else key)
+            yield Weight(name, parameter, name.rpartition(".")[0], number)
+            number += 1
