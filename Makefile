@@ -40,6 +40,9 @@ bench-init: $(INSTALLED)  ## thirty-layer stacks: calibrated, uncalibrated, prin
 bench-paper: $(INSTALLED)  ## the 2010 paper's networks at initialisation
 	$(BIN)/python benchmarks/paper_table.py
 
+bench-derive: $(INSTALLED)  ## derivations against real networks, draw by draw
+	$(BIN)/python benchmarks/derive.py
+
 bench-rules: $(INSTALLED)  ## the trainings that the rules' thresholds come from
 	$(BIN)/python benchmarks/rule_thresholds.py
 

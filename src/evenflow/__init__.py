@@ -55,6 +55,7 @@ _HOMES = {
     "EvenflowError": "evenflow.errors",
     "Plan": "evenflow.planning.plan",
     "check": "evenflow.torch.api",
+    "derive": "evenflow.torch.derive",
     "gain": "evenflow.gains",
     "init_": "evenflow.torch.api",
     "plan": "evenflow.torch.api",

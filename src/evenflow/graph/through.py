@@ -53,6 +53,29 @@ def slopes(z: Moments, activation: Activation) -> Array:
     return np.asarray(sum(weight * _slopes(part, activation) for weight, part in _norms(z)))
 
 
+def square_pairs(z: Moments, activation: Activation) -> Array:
+    """Cov(φ(z)², φ(z′)²)/E[φ²]² for every pair: how a mean square of them fluctuates."""
+    return _relative_pairs(z, activation.function, operating(z, activation).second)
+
+
+def slope_pairs(z: Moments, activation: Activation) -> Array:
+    """Cov(φ′(z)², φ′(z′)²)/E[φ′²]² for every pair."""
+    return _relative_pairs(z, activation.derivative, operating(z, activation).backward)
+
+
+def _relative_pairs(z: Moments, curve: Curve, second: float) -> Array:
+    if z.variance <= 1e-12 * max(z.second, 1e-300) or second <= 0:
+        return np.zeros_like(z.pairs)
+
+    def squared(values: Array) -> Array:
+        return np.asarray(curve(values) ** 2)
+
+    t, projector = _hermite()
+    with np.errstate(all="ignore"):
+        values = np.nan_to_num(squared(z.mean + math.sqrt(z.variance) * t))
+    return np.asarray(_series(z, squared, float(values**2 @ projector[:, 0])) / second**2 - 1)
+
+
 def _norms(z: Moments) -> list[tuple[float, Moments]]:
     """Examples of small, middling and large norm, and how frequent they are (a gamma law's)."""
     nodes, weights = hermegauss(5)

@@ -14,6 +14,9 @@ from evenflow.torch.names import ModelParameters
 _DISTANCES = 7
 """How far apart pixels are told from strangers."""
 
+_CHANCE = 9.0
+"""Squared standard errors up to which a mean is what draws of mean zero have by chance."""
+
 
 def parameter_moments(graph: Graph, parameters: ModelParameters) -> dict[str, Moments]:
     """Moments of every floating-point parameter and buffer of the graph as it is now.
@@ -37,6 +40,8 @@ def measured(tensor: torch.Tensor) -> Moments:
     values = tensor.detach()
     mean = float(values.mean(dtype=torch.float64))
     second = float(values.norm(dtype=torch.float64)) ** 2 / values.numel()
+    if mean**2 < _CHANCE * second / values.numel():
+        mean = 0.0
     return Moments.independent(mean, max(second, mean**2), shape)
 
 

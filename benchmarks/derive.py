@@ -1,0 +1,216 @@
+"""Derivations against real networks, over many draws of their weights.
+
+For each network of ``benchmarks/derive_models``: root mean squares over draws, predicted against
+measured, as |log ratio| over all floating-point tensors; forwards, and backwards from a random unit
+cotangent at every output; and how often a draw lies inside its printed 5 to 95 % interval.
+
+    python benchmarks/derive.py [--only NAME …] [--scheme default|auto] [--draws N] [--tensors]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+import torch
+from benchmarks.derive_models import Entry, load
+
+from evenflow.graph.moments import Moments
+from evenflow.graph.propagate import propagate
+from evenflow.torch.api import plan as make_plan
+from evenflow.torch.apply import apply_
+from evenflow.torch.execute import run
+from evenflow.torch.inputs import Call
+from evenflow.torch.names import ModelParameters
+from evenflow.torch.preserve import preserved
+from evenflow.torch.trace import trace
+from evenflow.torch.weights import input_moments, parameter_moments
+
+
+@dataclass
+class Measured:
+    """Second moments of each tensor, a number for each draw."""
+
+    forward: dict[str, list[float]] = field(default_factory=dict)
+    backward: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tensor: log ratios of root mean squares, predicted over measured, and their errors."""
+
+    name: str
+    op: str
+    layer: str
+    forward: float
+    forward_error: float
+    forward_inside: float
+    backward: float
+    backward_error: float
+    backward_inside: float
+
+
+def measure(entry: Entry, scheme: str, draws: int) -> tuple[Any, list[Row], float]:
+    """The derivation, a row for each tensor, and the seconds that the calculus took."""
+    torch.manual_seed(0)
+    model, inputs = entry.build()
+    call = Call.of(inputs)
+    parameters = ModelParameters(model)
+    planned = make_plan(model, inputs, scheme=scheme) if scheme != "default" else None
+    if planned is not None:
+        apply_(planned, model, 0)
+    traced = trace(call, parameters)
+    found = Measured()
+    weights: list[dict[str, Moments]] = []
+    for draw in range(draws):
+        if planned is not None:
+            apply_(planned, model, draw)
+        else:
+            torch.manual_seed(1000 + draw)
+            model.load_state_dict(entry.build()[0].state_dict())
+        weights.append(parameter_moments(traced.graph, parameters))
+        observe(traced, parameters, call, found, draw)
+    started = time.perf_counter()
+    derived = propagate(traced.graph, expected(weights), input_moments(traced.graph, call))
+    seconds = time.perf_counter() - started
+    return derived, rows(traced.graph, derived, found), seconds
+
+
+def expected(weights: list[dict[str, Moments]]) -> dict[str, Moments]:
+    """Moments of the parameters over all draws: those of one draw are off by its own luck."""
+    return {
+        name: replace(
+            moments,
+            mean=float(np.mean([each[name].mean for each in weights])),
+            pairs=np.mean([each[name].pairs for each in weights], axis=0),
+        )
+        for name, moments in weights[0].items()
+    }
+
+
+def observe(
+    traced: Any, parameters: ModelParameters, call: Call, found: Measured, seed: int
+) -> None:
+    """One pass forwards and backwards."""
+
+    def look(name: str, value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel():
+            found.forward.setdefault(name, []).append(square(value))
+            if value.requires_grad:
+                value.register_hook(
+                    lambda g, n=name: found.backward.setdefault(n, []).append(square(g))
+                )
+            if name in traced.graph.outputs and value.requires_grad:
+                outputs.append(value)
+        return value
+
+    outputs: list[torch.Tensor] = []
+    with preserved(parameters.model), torch.enable_grad():
+        run(traced, parameters, call, look)
+        generator = torch.Generator().manual_seed(seed)
+        cotangents = [torch.randn(o.shape, generator=generator).to(o) for o in outputs]
+        torch.autograd.backward(outputs, cotangents)
+
+
+def square(value: torch.Tensor) -> float:
+    return float(value.detach().double().square().mean())
+
+
+def rows(graph: Any, derived: Any, found: Measured) -> list[Row]:
+    """What was predicted and what was found, tensor by tensor."""
+    made = []
+    for node in graph.nodes:
+        if node.name not in found.forward:
+            continue
+        forward, backward = (
+            compared(moments.get(node.name), intervals.get(node.name), values.get(node.name))
+            for moments, intervals, values in (
+                (derived.forward, derived.interval_forward, found.forward),
+                (derived.backward, derived.interval_backward, found.backward),
+            )
+        )
+        op = node.activation.name if node.activation else node.op
+        made.append(Row(node.name, op, node.layer, *forward, *backward))
+    return made
+
+
+def compared(moments: Any, interval: Any, values: list[float] | None) -> tuple[float, float, float]:
+    """Log ratio, its standard error, and the share of draws inside the interval."""
+    if not values or max(values) == 0:
+        return math.nan, math.nan, math.nan
+    array = np.array(values)
+    error = array.std() / array.mean() / 2 / math.sqrt(len(array))
+    if moments is None:
+        return math.inf, error, math.nan
+    if moments.second <= 0:
+        return math.inf, error, math.nan
+    inside = math.nan
+    if interval is not None:
+        inside = float(np.mean((array >= interval[0]) & (array <= interval[1])))
+    return math.log(moments.second / array.mean()) / 2, error, inside
+
+
+def summary(values: list[float], errors: list[float]) -> str:
+    """median / 95th percentile / largest, and two standard errors."""
+    known = np.array([abs(v) for v in values if not math.isnan(v)])
+    if not len(known):
+        return "–"
+    bar = 2 * np.median([e for e in errors if not math.isnan(e)])
+    missing = int(np.isinf(known).sum())
+    finite = known[np.isfinite(known)]
+    if not len(finite):
+        return f"none of {missing}"
+    text = f"{np.median(finite):.3f} {np.quantile(finite, 0.95):.3f} {finite.max():.3f} ±{bar:.3f}"
+    return text + (f" ({missing} missing)" if missing else "")
+
+
+def inside(values: list[float]) -> str:
+    known = [v for v in values if not math.isnan(v)]
+    return f"{np.mean(known):.0%}" if known else "–"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--scheme", default="default")
+    parser.add_argument("--draws", type=int, default=0)
+    parser.add_argument("--tensors", action="store_true", help="a line for each tensor too")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(
+        f"torch {torch.__version__}, scheme {options.scheme}; |log ratio|: median p95 max ±2 s.e."
+    )
+    print(f"{'network':26} {'tensors':>7} {'forwards':34} {'backwards':34} inside  calculus")
+    for name, entry in load().items():
+        if options.only and name not in options.only and entry.family not in options.only:
+            continue
+        derived, found, seconds = measure(entry, options.scheme, options.draws or entry.draws)
+        if options.tensors:
+            for row in found:
+                print(
+                    f"  {row.name:30} {row.op:22} {row.forward:7.3f} ±{2 * row.forward_error:.3f}"
+                    f" {row.backward:7.3f} ±{2 * row.backward_error:.3f}"
+                    f" {row.forward_inside:5.0%} {row.backward_inside:5.0%}  {row.layer}"
+                )
+        print(
+            f"{name:26} {len(found):7d} "
+            f"{summary([r.forward for r in found], [r.forward_error for r in found]):34} "
+            f"{summary([r.backward for r in found], [r.backward_error for r in found]):34} "
+            f"{inside([r.forward_inside for r in found])} {inside([r.backward_inside for r in found])}"
+            f" {seconds:.2f} s",
+            flush=True,
+        )
+        for place in list(dict.fromkeys(derived.obstacles_forward.values()))[:3]:
+            print(f"    obstacle: {place}")
+
+
+if __name__ == "__main__":
+    main()

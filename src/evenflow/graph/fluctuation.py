@@ -1,0 +1,300 @@
+"""Fluctuation: how far a draw of the weights leads away from what is expected of all draws.
+
+A layer of n units measures the second moment of what stands before it by n samples. Given that,
+its own units are independent Gaussians, so the next layer does the same again: the logarithm of a
+second moment does a random walk with depth. Two things are kept of each tensor:
+
+- ``kernel``: the variance of log of the second moment *expected* of its units, given all before;
+- ``own``: the relative variance of their mean square about that, κ/n for n units of kurtosis κ + 1,
+  times the mean over all pairs of examples and positions of what such a pair has in common.
+
+A weight turns both into the kernel of its output; an activation multiplies log deviations by its
+q-slope, so that slopes above 1 let them grow, and where they are large its whole curve is used.
+``shift`` is the mean of log: the typical draw lies below the mean of all, exp(shift + kernel/2) = 1
+as long as everything is linear.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.polynomial.hermite_e import hermegauss
+
+from evenflow.errors import ActivationError, NoRuleError
+from evenflow.graph import pairs as pairing
+from evenflow.graph.graph import Graph
+from evenflow.graph.moments import Array, Moments
+from evenflow.graph.rules import RULES, Step
+from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
+from evenflow.graph.through import slope_pairs, square_pairs, through
+
+Interval = tuple[float, float]
+
+_QUANTILE = 1.6448536269514722
+"""Of the standard normal: 5 % lie above."""
+_STEP = 1e-3
+"""Relative change of a second moment by which slopes are taken."""
+_LARGE = 0.01
+"""Variance of log above which an activation's curve counts and not its slope alone."""
+_CONTRACTIONS = ("linear", "conv", "addmm", "matmul", "mm", "bmm", "baddbmm", "einsum", "bilinear")
+
+
+@dataclass(frozen=True)
+class Fluctuation:
+    """Of the logarithm of one second moment, over draws of the weights."""
+
+    shift: float = 0.0
+    kernel: float = 0.0
+    own: float = 0.0
+
+    def interval(self, moments: Moments) -> Interval:
+        """5th and 95th percentile of the measured second moment: lognormal."""
+        own = math.log1p(self.own)
+        middle = self.shift - own / 2
+        width = _QUANTILE * math.sqrt(self.kernel + own)
+        second = moments.second
+        return second * math.exp(middle - width), second * math.exp(middle + width)
+
+
+def forwards(
+    graph: Graph, known: Mapping[str, Moments], several: Mapping[str, tuple[Moments, ...]]
+) -> dict[str, Fluctuation]:
+    """Of every value that has Moments; inputs and parameters are as they are."""
+    found = {name: Fluctuation() for name in known if graph.node(name) is None}
+    for node in graph.nodes:
+        if node.name in known:
+            found[node.name] = _forward(Step(graph, node, known, several), found)
+    return found
+
+
+def _forward(step: Step, found: Mapping[str, Fluctuation]) -> Fluctuation:
+    node = step.node
+    sources = _sources(step, found)
+    if not sources:
+        return Fluctuation()
+    if node.op in ORDER_ONLY or node.op in PARTS:
+        return found[sources[0]]
+    if node.op == "activation" and node.activation is not None:
+        return _activation(step, found[sources[0]])
+    base = step.known[node.name]
+    slopes = {name: _slope(step, name, base.second) for name in sources}
+    if node.op.startswith(_CONTRACTIONS):
+        return _contracted(base, slopes, {name: _given(found[name]) for name in sources})
+    shift, kernel = _together(slopes, found)
+    return Fluctuation(shift, kernel, _own(step, slopes, found))
+
+
+def _sources(step: Step, found: Mapping[str, Fluctuation]) -> list[str]:
+    """Values that the operation reads and that fluctuate, once each."""
+    parameters = step.graph.parameters
+    names = dict.fromkeys(name for _, name in step.node.refs())
+    return [n for n in names if n in found and n not in parameters and n in step.known]
+
+
+def _slope(step: Step, name: str, second: float) -> float:
+    """d log q' / d log q of one operand, the others held."""
+    if second <= 0:
+        return 0.0
+    factor = math.sqrt(1 + _STEP)
+    moved = replace(step, known={**_few(step), name: step.known[name].scaled(factor)})
+    try:
+        result = RULES[step.node.op].forward(moved)
+    except (NoRuleError, ActivationError, KeyError):
+        return 1.0
+    first = result[0] if isinstance(result, tuple) else result
+    return math.log(max(first.second, 1e-300) / second) / math.log1p(_STEP)
+
+
+def _few(step: Step) -> dict[str, Moments]:
+    """The operands alone, so that a changed one does not copy everything that is known."""
+    return {name: step.known[name] for _, name in step.node.refs() if name in step.known}
+
+
+def _given(f: Fluctuation) -> Fluctuation:
+    """What is random for all that comes later: the units as they were drawn."""
+    own = math.log1p(f.own)
+    return Fluctuation(f.shift - own / 2, f.kernel + own)
+
+
+def _together(slopes: Mapping[str, float], found: Mapping[str, Fluctuation]) -> tuple[float, float]:
+    """Shift and variance of a sum of deviations that share their past, and so go together."""
+    shift = sum(slope * found[name].shift for name, slope in slopes.items())
+    width = sum(abs(slope) * math.sqrt(found[name].kernel) for name, slope in slopes.items())
+    return shift, width**2
+
+
+def _contracted(
+    base: Moments, slopes: Mapping[str, float], given: Mapping[str, Fluctuation]
+) -> Fluctuation:
+    shift, kernel = _together(slopes, given)
+    return Fluctuation(shift, kernel, 2 * _alike(base))
+
+
+def _activation(step: Step, before: Fluctuation) -> Fluctuation:
+    z, curve = step.of("input"), step.node.activation
+    assert curve is not None
+    base = step.known[step.node.name].second
+    own = _mean_pair(step.known[step.node.name], square_pairs(z, curve)) if base > 0 else 0.0
+    if before.kernel < _LARGE or base <= 0:
+        slope = _slope(step, step.name("input"), base)
+        return Fluctuation(slope * before.shift, slope**2 * before.kernel, own)
+
+    def log_ratio(deviation: float) -> float:
+        moved = through(z.scaled(math.exp(deviation / 2)), curve)
+        return math.log(max(moved.second, 1e-300) / base)
+
+    shift, kernel = _through_curve(log_ratio, before)
+    return Fluctuation(shift, kernel, own)
+
+
+def _through_curve(log_ratio: Callable[[float], float], before: Fluctuation) -> tuple[float, float]:
+    """Mean and variance of a function of a Gaussian deviation."""
+    nodes, weights = hermegauss(5)
+    weights = weights / weights.sum()
+    values = np.array([log_ratio(before.shift + math.sqrt(before.kernel) * t) for t in nodes])
+    mean = float(weights @ values)
+    return mean, float(weights @ (values - mean) ** 2)
+
+
+def _own(step: Step, slopes: Mapping[str, float], found: Mapping[str, Fluctuation]) -> float:
+    """Of an operation that mixes no units: what its operands bring along."""
+    if step.node.op == "mul" and len(slopes) == 2:
+        units = _units(step.known[step.node.name])
+        first, second = (1 + found[name].own * units for name in slopes)
+        return (first * second - 1) / units
+    brought = sum(slope**2 * found[name].own for name, slope in slopes.items())
+    if step.node.op in ("add", "sub") and len(slopes) == 2:
+        left, right = (step.known[name] for name in slopes)
+        if not (left.mean and right.mean):
+            brought += _crossed(left, right, step.known[step.node.name].second)
+    return brought
+
+
+def _crossed(left: Moments, right: Moments, second: float) -> float:
+    """Of 2·mean(x·y), x and y independent."""
+    product = left.times(right)
+    pairs = 4 * product.pairs / max(second, 1e-300) ** 2
+    return _mean_pair(product, pairs)
+
+
+def _alike(x: Moments) -> float:
+    """Mean over pairs of examples and positions of their squared correlation, over n units."""
+    if x.second <= 0:
+        return 0.0
+    return _mean_pair(x, (x.pairs / x.second) ** 2)
+
+
+def _units(x: Moments) -> float:
+    """Elements of one example and position."""
+    return math.prod(a.size for axis in x.axes for a in axis if a.role == "units") or 1.0
+
+
+def _mean_pair(x: Moments, pairs: Array) -> float:
+    """Mean of ``pairs`` over all pairs of examples and positions of one unit, over n units."""
+    atoms = [atom for axis in x.axes for atom in axis]
+    found, n = np.broadcast_to(pairs, x.pairs.shape), 1.0
+    for dim in reversed(range(len(atoms))):
+        if atoms[dim].role == "units":
+            found, n = np.take(found, 0, axis=dim), n * atoms[dim].size
+        else:
+            found = pairing.total(found, dim, atoms[dim].size) / float(atoms[dim].size) ** 2
+    return float(found) / n
+
+
+def backwards(
+    graph: Graph,
+    known: Mapping[str, Moments],
+    gradients: Mapping[str, Moments],
+    several: Mapping[str, tuple[Moments, ...]],
+    ahead: Mapping[str, Fluctuation],
+) -> dict[str, Fluctuation]:
+    """Of the gradient of every value that has one; the cotangents at the outputs are given."""
+    found: dict[str, Fluctuation] = {}
+    for node in reversed(graph.nodes):
+        if node.name not in gradients:
+            continue
+        arriving = [
+            _arriving(Step(graph, user, known, several), node.name, gradients, found, ahead)
+            for user in graph.users(node.name)
+            if user.name in found
+        ]
+        if not arriving:  # an output: its cotangent is given
+            found[node.name] = Fluctuation(own=2 * _alike(gradients[node.name]))
+            continue
+        total = sum(share for share, _ in arriving) or 1.0
+        found[node.name] = Fluctuation(
+            sum(share * f.shift for share, f in arriving) / total,
+            (sum(share * math.sqrt(f.kernel) for share, f in arriving) / total) ** 2,
+            sum((share / total) ** 2 * f.own for share, f in arriving),
+        )
+    return found
+
+
+def _arriving(
+    step: Step,
+    name: str,
+    gradients: Mapping[str, Moments],
+    found: Mapping[str, Fluctuation],
+    ahead: Mapping[str, Fluctuation],
+) -> tuple[float, Fluctuation]:
+    """What one user sends back: its size, and how it fluctuates."""
+    user = step.node
+    after = found[user.name]
+    base = _sent(step, name, gradients)
+    if base is None or base <= 0:
+        return gradients[name].second, after
+    if user.op in ORDER_ONLY or user.op in PARTS or user.op in ("add", "sub"):
+        return base, after
+    contracts = user.op.startswith(_CONTRACTIONS)
+    given = _given(after) if contracts else after
+    kernel, shift = given.kernel, given.shift
+    for operand in _sources(step, ahead):
+        factor = math.sqrt(1 + _STEP)
+        moved = replace(step, known={**_few(step), operand: step.known[operand].scaled(factor)})
+        sent = _sent(moved, name, gradients)
+        if sent is not None and sent > 0:
+            slope = math.log(sent / base) / math.log1p(_STEP)
+            before = _given(ahead[operand]) if contracts else ahead[operand]
+            kernel += slope**2 * before.kernel
+            shift += slope * before.shift
+    return base, Fluctuation(shift, kernel, _own_back(step, name, gradients, after, ahead))
+
+
+def _own_back(
+    step: Step,
+    name: str,
+    gradients: Mapping[str, Moments],
+    after: Fluctuation,
+    ahead: Mapping[str, Fluctuation],
+) -> float:
+    """Of the gradient that one user sends back, at the units that it arrives at."""
+    user = step.node
+    if user.op.startswith(_CONTRACTIONS):
+        return 2 * _alike(gradients[name])
+    if user.op == "activation" and user.activation is not None:
+        arriving, z = gradients[user.name], step.of("input")
+        # δ and φ′(z) are independent: (1 + κ) of a product is the product of both.
+        slope = replace(z, mean=0.0, pairs=1 + slope_pairs(z, user.activation))
+        delta = replace(arriving, mean=0.0, pairs=1 + 2 * (arriving.pairs / arriving.second) ** 2)
+        product = delta.times(slope)
+        return _mean_pair(product, product.pairs - 1)
+    if user.op == "mul":
+        others = [n for n in _sources(step, ahead) if n != name]
+        return after.own + sum(ahead[n].own for n in others)
+    return after.own
+
+
+def _sent(step: Step, name: str, gradients: Mapping[str, Moments]) -> float | None:
+    """Second moment of the gradient that the operation sends to one operand."""
+    arriving: Any = gradients.get(step.node.name)
+    if step.node.name in step.several or arriving is None:
+        return None
+    try:
+        sent = RULES[step.node.op].backward(step, arriving).get(name)
+    except (NoRuleError, ActivationError, KeyError):
+        return None
+    return sent.second if sent is not None else None
