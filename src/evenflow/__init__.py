@@ -13,8 +13,16 @@ from evenflow._version import __version__
 if TYPE_CHECKING:
     from evenflow.errors import EvenflowError as EvenflowError
     from evenflow.gains import gain as gain
+    from evenflow.planning.distributions import Blocks as Blocks
+    from evenflow.planning.distributions import Constant as Constant
+    from evenflow.planning.distributions import DeltaOrthogonal as DeltaOrthogonal
+    from evenflow.planning.distributions import Normal as Normal
+    from evenflow.planning.distributions import Orthogonal as Orthogonal
+    from evenflow.planning.distributions import TruncatedNormal as TruncatedNormal
+    from evenflow.planning.distributions import Uniform as Uniform
     from evenflow.planning.plan import Plan as Plan
     from evenflow.planning.schemes import schemes as schemes
+    from evenflow.sampling import sample as sample
     from evenflow.torch.api import check as check
     from evenflow.torch.api import init_ as init_
     from evenflow.torch.api import plan as plan
@@ -50,7 +58,17 @@ _TENSOR_FUNCTIONS = (
     "orthogonal_",
     "delta_orthogonal_",
 )
+_DISTRIBUTIONS = (
+    "Blocks",
+    "Constant",
+    "DeltaOrthogonal",
+    "Normal",
+    "Orthogonal",
+    "TruncatedNormal",
+    "Uniform",
+)
 _HOMES = {
+    **dict.fromkeys(_DISTRIBUTIONS, "evenflow.planning.distributions"),
     **dict.fromkeys(_TENSOR_FUNCTIONS, "evenflow.torch.functions"),
     "EvenflowError": "evenflow.errors",
     "Plan": "evenflow.planning.plan",
@@ -60,6 +78,7 @@ _HOMES = {
     "init_": "evenflow.torch.api",
     "plan": "evenflow.torch.api",
     "restore_buffers_": "evenflow.torch.buffers",
+    "sample": "evenflow.sampling",
     "schemes": "evenflow.planning.schemes",
     "watch": "evenflow.torch.watch.watch",
 }

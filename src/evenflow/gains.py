@@ -1,4 +1,4 @@
-"""``gain`` for whatever a user has at hand: a name, a NumPy or torch callable, an nn.Module."""
+"""``gain`` for whatever a user has: a name, a NumPy, torch or JAX callable, an nn.Module."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def gain(
 ) -> Gain:
     """What ``activation`` does to second moments at z ~ N(mean, q − mean²).
 
-    ``activation`` is a catalogue name, an Activation, a torch or NumPy callable, or an nn.Module.
+    ``activation`` is a catalogue name, an Activation, a NumPy, torch or JAX callable, or an
+    nn.Module.
     ``q`` is E[z²] ≥ mean². See ``evenflow.theory.gain.Gain`` for the fields of the result.
 
     Raises ``ActivationError`` for a callable that returns NaN, complex values or another shape, or
@@ -28,13 +29,18 @@ def gain(
 
 
 def _activation(activation: Any) -> Any:
-    """A torch callable goes through torch's own automatic differentiation."""
+    """A torch or JAX callable goes through its framework's own automatic differentiation."""
     torch = sys.modules.get("torch")  # nothing can be torch's if torch was never imported
-    if torch is None or not _is_torchs(activation, torch):
-        return activation
-    from evenflow.torch.callables import activation_from_torch
+    if torch is not None and _is_torchs(activation, torch):
+        from evenflow.torch.callables import activation_from_torch
 
-    return activation_from_torch(activation)
+        return activation_from_torch(activation)
+    if "jax" in sys.modules:
+        from evenflow.jax.callables import activation_from_jax, is_jaxs
+
+        if is_jaxs(activation):
+            return activation_from_jax(activation)
+    return activation
 
 
 def _is_torchs(activation: Any, torch: Any) -> bool:

@@ -124,6 +124,11 @@ def knows_gains(name: str) -> bool:
     return name in _BUILT_IN and _BUILT_IN[name][0] is auto
 
 
+def may_use_gains(name: str) -> bool:
+    """Whether a scheme takes those gains, or may: nothing is known of other packages' schemes."""
+    return knows_gains(name) or not (name in _BUILT_IN or name == orthogonal.__name__)
+
+
 @lru_cache(maxsize=1)
 def schemes() -> Mapping[str, Scheme]:
     """Every scheme by name, those of other packages included."""

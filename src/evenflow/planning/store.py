@@ -57,7 +57,7 @@ def to_json(plan: Plan) -> str:
         VERSION,
         plan.scheme,
         {
-            name: _Entry(e.shape, _encoded(e.distribution), e.why)
+            name: _Entry(e.shape, fields_of(e.distribution), e.why)
             for name, e in plan.entries.items()
         },
         plan.notes,
@@ -66,7 +66,8 @@ def to_json(plan: Plan) -> str:
     return msgspec.json.format(msgspec.json.encode(file), indent=2).decode() + "\n"
 
 
-def _encoded(distribution: Distribution | None) -> dict[str, Any] | None:
+def fields_of(distribution: Distribution | None) -> dict[str, Any] | None:
+    """A distribution in JSON's own types."""
     if distribution is None:
         return None
     built: dict[str, Any] = msgspec.to_builtins(distribution)
@@ -120,14 +121,19 @@ def _decoded(name: str, fields: dict[str, Any]) -> Distribution:
             return Blocks(
                 axis=msgspec.convert(plain["axis"], int),
                 sizes=msgspec.convert(plain["sizes"], tuple[int, ...]),
-                parts=tuple(_simple(name, part) for part in parts),
+                parts=tuple(simple_from(name, part) for part in parts),
             )
-        return _simple(name, fields)
+        return simple_from(name, fields)
     except (msgspec.ValidationError, InputError) as error:
         raise PlanError(f"the distribution cannot be used: {error}", where=name) from error
 
 
-def _simple(name: str, fields: Any) -> Simple:
+def simple_from(name: str, fields: Any) -> Simple:
+    """The distribution that ``fields`` describe, if it is one of a single block.
+
+    Raises ``PlanError`` for fields that are no distribution's, ``msgspec.ValidationError`` for
+    values of another type, ``InputError`` for values out of range.
+    """
     kind = fields.get("kind") if isinstance(fields, dict) else None
     if not isinstance(kind, str) or kind not in _KINDS:
         raise PlanError(
