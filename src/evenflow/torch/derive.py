@@ -1,4 +1,4 @@
-"""Derive: Moments of every tensor of a PyTorch model, forwards and backwards, without running it."""
+"""Derive: Moments of every tensor of a model, forwards and backwards, without running it."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from evenflow.graph.graph import Graph
 from evenflow.graph.measured import measured as moments_of
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import roles_of
+from evenflow.torch.defaults import default_moments
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
 
@@ -21,10 +22,12 @@ _CHANCE = 9.0
 def parameter_moments(graph: Graph, parameters: ModelParameters) -> dict[str, Moments]:
     """Moments of every floating-point parameter and buffer of the graph as it is now.
 
-    What has no values (the meta device) or none of its own (constants of the user's code) is left
-    out: the calculus then names it as an obstacle, or knows it from the Graph.
+    On the meta device there are no values: what the modules' own initialisers would write counts.
+    What has neither (a parameter that the user's own code fills, constants) is left out: the
+    calculus then names it as an obstacle, or knows it from the Graph.
     """
-    found = {}
+    meta = {n: t for n, t in parameters.tensors.items() if t.is_meta}
+    found = default_moments(parameters.model, meta) if meta else {}
     for name in graph.parameters:
         tensor = parameters.tensors.get(name)
         if tensor is not None and tensor.is_floating_point() and not tensor.is_meta:

@@ -1,0 +1,182 @@
+"""Defaults: what a module's own initialisation would draw, for a model that has no memory yet.
+
+On the meta device initialisers run and write nothing. Here they are run once and watched: which
+law each of them would have written into which parameter is what a model holds after ``to_empty``
+and its own ``reset_parameters``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from evenflow.graph.moments import Moments
+
+_DONE = "_is_hf_initialized"
+"""Transformers marks what it has initialised, and skips it from then on."""
+
+Law = tuple[float, float]
+"""(mean, second moment)"""
+
+
+def default_moments(
+    model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]
+) -> dict[str, Moments]:
+    """Moments of each of the model's meta ``tensors`` that the modules' own initialisers write.
+
+    Those of ``reset_parameters``, or of the whole model's ``initialize_weights`` where it has one
+    (as Transformers' models do). What no initialiser writes is left out.
+    """
+    real = [t for t in (*model.parameters(), *model.buffers()) if not t.is_meta]
+    watcher = _Watcher({_storage(tensor) for tensor in real})
+    with (
+        torch.no_grad(),
+        _unmarked(model),
+        patch("torch.nn.init._no_grad_trunc_normal_", watcher.truncated),
+        patch("torch.nn.init.orthogonal_", watcher.orthogonal),
+        torch.random.fork_rng(devices=[]),
+        watcher,
+    ):
+        for initialise in _initialisers(model):
+            try:
+                initialise()
+            except (RuntimeError, NotImplementedError, TypeError, ValueError):
+                continue  # an initialiser that computes with values: those are not known
+    found = {}
+    for name, tensor in tensors.items():
+        law = watcher.laws.get(_storage(tensor)) if tensor.is_meta else None
+        if law is not None and tensor.is_floating_point():
+            found[name] = Moments.independent(*law, tuple(tensor.shape))
+    return found
+
+
+def _initialisers(model: torch.nn.Module) -> Iterator[Callable[[], Any]]:
+    whole = getattr(model, "initialize_weights", None)
+    if callable(whole):
+        yield whole
+        return
+    for module in reversed(list(model.modules())):  # as constructors do: children first
+        for name in ("_reset_parameters", "reset_parameters"):
+            own = getattr(module, name, None)
+            if callable(own):
+                yield own
+                break
+
+
+@contextmanager
+def _unmarked(model: torch.nn.Module) -> Iterator[None]:
+    """Without the marks by which an initialiser knows what it has done, which come back after."""
+    holders: list[Any] = [*model.modules(), *model.parameters(), *model.buffers()]
+    marked = [(holder, holder.__dict__.pop(_DONE)) for holder in holders if _DONE in vars(holder)]
+    try:
+        yield
+    finally:
+        for holder in holders:
+            vars(holder).pop(_DONE, None)
+        for holder, mark in marked:
+            setattr(holder, _DONE, mark)
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows what is written into each tensor's memory, a part of it or all."""
+
+    def __init__(self, real: Set[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.laws: dict[int, Law] = {}
+        self._real = real
+        """Memory that has values already, and keeps them."""
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        first = args[0] if args and isinstance(args[0], torch.Tensor) else None
+        if first is not None and func._schema.is_mutable and _storage(first) in self._real:
+            return first
+        result = func(*args, **(kwargs or {}))
+        if first is not None and first.is_meta:
+            self._follow(name, args)
+        return result
+
+    def _follow(self, name: str, args: tuple[Any, ...]) -> None:
+        tensor = args[0]
+        if name in _WRITTEN:
+            numbers = (*args[1:], *_DEFAULTS[name][len(args) - 1 :])
+            self._write(tensor, _WRITTEN[name](*map(float, numbers)))
+        elif name == "copy_":
+            law = self.laws.get(_storage(args[1])) if args[1].is_meta else _of(args[1])
+            if law is not None:
+                self._write(tensor, law)
+        elif name in ("mul_", "div_") and isinstance(args[1], (int, float)):
+            factor = float(args[1]) if name == "mul_" else 1 / float(args[1])
+            mean, second = self.laws.get(_storage(tensor), (math.nan, math.nan))
+            self._write(tensor, (factor * mean, factor**2 * second))
+        elif name in ("add_", "sub_") and isinstance(args[1], (int, float)):
+            shift = float(args[1]) * (1 if name == "add_" else -1)
+            mean, second = self.laws.get(_storage(tensor), (math.nan, math.nan))
+            self._write(tensor, (mean + shift, second + 2 * mean * shift + shift**2))
+
+    def truncated(
+        self, tensor: torch.Tensor, mean: float, std: float, a: float, b: float, **_: Any
+    ) -> torch.Tensor:
+        """Stands in for torch's truncated normal, which does nothing on the meta device."""
+        from scipy.stats import truncnorm  # slow to import
+
+        law = truncnorm((a - mean) / std, (b - mean) / std, loc=mean, scale=std)
+        self._write(tensor, (float(law.mean()), float(law.var() + law.mean() ** 2)))
+        return tensor
+
+    def orthogonal(self, tensor: torch.Tensor, gain: float = 1.0, **_: Any) -> torch.Tensor:
+        """Stands in for torch's orthogonal matrices, likewise."""
+        rows = tensor.shape[0]
+        self._write(tensor, (0.0, gain**2 / max(rows, tensor.numel() // max(rows, 1), 1)))
+        return tensor
+
+    def _write(self, tensor: torch.Tensor, law: Law) -> None:
+        """All of a tensor's memory, or a part of it."""
+        if any(math.isnan(value) for value in law):
+            return
+        whole = tensor.untyped_storage().nbytes() // max(tensor.element_size(), 1)
+        share = min(tensor.numel() / whole, 1.0) if whole else 1.0
+        before = self.laws.get(_storage(tensor), law)
+        self.laws[_storage(tensor)] = (
+            share * law[0] + (1 - share) * before[0],
+            share * law[1] + (1 - share) * before[1],
+        )
+
+
+_WRITTEN: Mapping[str, Callable[..., Law]] = {
+    "zero_": lambda: (0.0, 0.0),
+    "fill_": lambda value: (value, value**2),
+    "normal_": lambda mean, std: (mean, mean**2 + std**2),
+    "uniform_": lambda low, high: ((low + high) / 2, (low * low + low * high + high * high) / 3),
+}
+"""Laws of what an operation in place writes, of its numbers."""
+_DEFAULTS: Mapping[str, tuple[float, ...]] = {
+    "zero_": (),
+    "fill_": (),
+    "normal_": (0.0, 1.0),
+    "uniform_": (0.0, 1.0),
+}
+
+
+def _of(values: torch.Tensor) -> Law | None:
+    """Of a tensor that has values."""
+    if not values.is_floating_point() or not values.numel():
+        return None
+    exact = values.detach().double()
+    return float(exact.mean()), float(exact.square().mean())

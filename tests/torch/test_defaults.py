@@ -1,0 +1,106 @@
+"""What modules' own initialisers would draw, told on the meta device, against what they do draw."""
+
+import pytest
+import torch
+from torch import nn
+
+from evenflow.torch.defaults import default_moments
+
+
+class Truncated(nn.Module):
+    """A custom initialiser: truncated normal, a part of it zero."""
+
+    def __init__(self, bound):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(400, 300))
+        self.bound = bound
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.trunc_normal_(self.weight, 0.1, 0.5, -self.bound, self.bound)
+        with torch.no_grad():
+            self.weight[:100].zero_()
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(300, 400))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.orthogonal_(self.weight, gain=3.0)
+        with torch.no_grad():
+            self.weight.mul_(0.5).add_(0.25)
+
+
+MODULES = {
+    "linear": lambda: nn.Linear(300, 200),
+    "convolution": lambda: nn.Conv2d(16, 32, 5),
+    "embedding with padding": lambda: nn.Embedding(200, 64, padding_idx=0),
+    "attention": lambda: nn.MultiheadAttention(64, 4),
+    "lstm": lambda: nn.LSTM(40, 80, num_layers=2),
+    "norms": lambda: nn.Sequential(nn.LayerNorm(8), nn.BatchNorm1d(8), nn.GroupNorm(2, 8)),
+    "transformer layer": lambda: nn.TransformerEncoderLayer(64, 4),
+    "truncated": lambda: Truncated(1.2),
+    "truncated narrowly": lambda: Truncated(0.05),
+    "orthogonal": Scaled,
+}
+
+
+def of(model):
+    return default_moments(model, {**dict(model.named_parameters()), **dict(model.named_buffers())})
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_defaults_are_what_is_drawn(name):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        real = MODULES[name]()
+    with torch.device("meta"):
+        told = of(MODULES[name]())
+    for each, tensor in real.state_dict().items():
+        if not tensor.is_floating_point():
+            continue
+        scatter = tensor.std().item() / tensor.numel() ** 0.5 if tensor.numel() > 1 else 0.0
+        assert told[each].mean == pytest.approx(tensor.mean().item(), abs=4 * scatter + 1e-7)
+        second = tensor.double().square().mean().item()
+        assert told[each].second == pytest.approx(second, rel=6 / tensor.numel() ** 0.5, abs=1e-9)
+
+
+def test_a_parameter_that_no_initialiser_writes_is_left_out():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(3))
+            self.linear = nn.Linear(3, 3)
+
+    with torch.device("meta"):
+        assert of(Own()).keys() == {"linear.weight", "linear.bias"}
+
+
+def test_marks_of_a_transformers_model_are_left_as_found():
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=50)
+    with torch.device("meta"):
+        model = BertModel(config)
+    mark = "_is_hf_initialized"
+
+    def marks():
+        return [vars(each).get(mark) for each in [*model.modules(), *model.parameters()]]
+
+    before = marks()
+    assert of(model)["encoder.layer.0.attention.self.query.weight"].second == pytest.approx(4e-4)
+    assert marks() == before
+
+
+def test_tensors_that_have_values_keep_them():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4, device="meta"), nn.BatchNorm1d(4))
+    model[2].running_mean.fill_(3.0)
+    before = {name: t.clone() for name, t in model.state_dict().items() if not t.is_meta}
+    state = torch.random.get_rng_state()
+    assert of(model).keys() == {"1.weight", "1.bias"}
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for name, tensor in before.items():
+        assert torch.equal(model.state_dict()[name], tensor)
