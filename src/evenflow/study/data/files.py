@@ -118,13 +118,13 @@ def decoded(
     """
     path = cache(name) / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             return kept["train"], kept["test"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         train, test = make()
-    with suppress(InputError):  # a cache that cannot be written is done without
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, train=train, test=test)
+    # A cache that cannot be written is done without.
+    with suppress(InputError), replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, train=train, test=test)
     return train, test
 
 
@@ -151,4 +151,6 @@ def _told(error: Exception) -> str:
         return "the server does not answer"
     if isinstance(error, requests.ConnectionError):
         return "no connection to the server"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off"
     return str(error)
