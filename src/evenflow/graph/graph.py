@@ -60,6 +60,8 @@ class Node:
     """File and line of the user's code: "model.py:31"."""
     shapes: tuple[tuple[int, ...], ...] = ()
     """Of every result, where an operation has several."""
+    target: str = ""
+    """The framework's own name of the operation, by which it can be run: "aten.topk.default"."""
     activation: Activation | None = None
     """What an "activation" node computes, as ``graph.fuse`` found it."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from evenflow.errors import ActivationError, NoRuleError
 from evenflow.graph.fluctuation import Fluctuation, Interval, backwards, forwards
@@ -15,6 +17,9 @@ from evenflow.graph.rules import RULES, Rule, Step
 from evenflow.graph.rules.registry import Arriving, Result
 
 _FLOATS = ("float", "bfloat")
+_NO_GRADIENT = ("bool",)
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Derivation:
     graph: Graph
     several: Mapping[str, tuple[Moments, ...]]
     """Moments of each result of the operations that have several."""
+    sampled: Mapping[str, str]
+    """Values that no rule derives, and that were sampled instead: name → operation and place."""
 
     @cached_property
     def interval_forward(self) -> Mapping[str, Interval]:
@@ -58,17 +65,26 @@ def propagate(
     parameters: Mapping[str, Moments],
     inputs: Mapping[str, Moments] | None = None,
     cotangents: Mapping[str, float] | None = None,
+    *,
+    sample: Rule | None = None,
+    strict: bool = False,
 ) -> Derivation:
     """Derive ``graph`` for parameters and inputs of given Moments.
 
     Floating-point inputs not given count as independent with mean 0 and second moment 1.
     ``cotangents`` are the second moments of the gradients that reach the outputs, independent in
     each element; 1 where none is given.
+
+    ``sample`` stands in for the rule of every operation that has none, and for uses that its rule
+    does not cover; without it such an operation is an obstacle. With ``strict`` either is an error:
+    ``NoRuleError`` names the operation and its place.
     """
-    forward = _Forward(graph, _known(graph) | dict(inputs or {}) | dict(parameters))
+    forward = _Forward(graph, _known(graph) | dict(inputs or {}) | dict(parameters), sample)
     forward.run()
     backward = _Backward(forward, cotangents or {})
     backward.run()
+    if strict:
+        _require_rules(forward, backward)
     return Derivation(
         forward.known,
         backward.gradients,
@@ -76,7 +92,18 @@ def propagate(
         backward.blocked,
         graph,
         forward.several,
+        forward.sampled,
     )
+
+
+def _require_rules(forward: _Forward, backward: _Backward) -> None:
+    """Refuse what was not derived by rules alone."""
+    for found in (forward.sampled, forward.blocked, backward.blocked):
+        for reason in found.values():
+            raise NoRuleError(
+                f"no rule covers {reason}",
+                remedy="derive without strict: it is then sampled where it can be, and marked so",
+            )
 
 
 def roles_of(shape: tuple[int, ...]) -> tuple[Role, ...]:
@@ -104,24 +131,54 @@ def _known(graph: Graph) -> dict[str, Moments]:
 class _Forward:
     """The pass in execution order."""
 
-    def __init__(self, graph: Graph, known: dict[str, Moments]) -> None:
-        self.graph, self.known = graph, known
+    def __init__(self, graph: Graph, known: dict[str, Moments], sample: Rule | None) -> None:
+        self.graph, self.known, self.sample = graph, known, sample
+        self.sampled: dict[str, str] = {}
         self.several: dict[str, tuple[Moments, ...]] = {}
         self.blocked: dict[str, str] = {}
 
     def run(self) -> None:
         for node in self.graph.nodes:
-            if not node.dtype.startswith((*_FLOATS, "complex")):
+            if not node.dtype.startswith(_FLOATS):
+                self._enter_other(node)
                 continue
             blocked = (self.blocked[name] for _, name in node.refs() if name in self.blocked)
             reason = next(blocked, "")
             if not reason:
                 try:
-                    self._enter(node, rule_of(node).forward(self.step(node)))
+                    self._enter(node, self.derived(node, lambda rule, step: rule.forward(step)))
                 except (NoRuleError, ActivationError) as error:
                     reason = obstacle(node, error)
             if reason:
                 self.blocked[node.name] = reason
+
+    def derived(self, node: Node, by: Callable[[Rule, Step], _T]) -> _T:
+        """What the operation's rule says, or if it has none, what sampling does."""
+        step = self.step(node)
+        try:
+            return by(rule_of(node), step)
+        except NoRuleError as error:
+            if self.sample is None:
+                raise
+            try:
+                found = by(self.sample, step)
+            except NoRuleError as failure:
+                what = f"{error.what}, and sampling fails: {failure.what}"
+                raise NoRuleError(what, where=error.where) from failure
+            self.sampled[node.name] = f"{node.op!r} in {_place(node)}"
+            return found
+
+    def _enter_other(self, node: Node) -> None:
+        """Masks have probabilities as their Moments where a rule says so; indices have none.
+
+        What reads them without Moments is sampled from the values that they come from. So is what
+        reads complex numbers; without sampling these are obstacles.
+        """
+        if node.dtype == "bool" and node.op in RULES:
+            with suppress(NoRuleError, ActivationError):
+                self._enter(node, RULES[node.op].forward(self.step(node)))
+        elif node.dtype.startswith("complex") and self.sample is None:
+            self.blocked[node.name] = obstacle(node, NoRuleError(f"no rule for {node.op!r}"))
 
     def step(self, node: Node) -> Step:
         return Step(self.graph, node, self.known, self.several)
@@ -137,7 +194,7 @@ class _Forward:
 
 def rule_of(node: Node) -> Rule:
     """The rule of a node's operation; ``NoRuleError`` if there is none."""
-    if node.op not in RULES or node.dtype.startswith("complex"):
+    if node.op not in RULES:
         raise NoRuleError(f"no rule for {node.op!r}")
     return RULES[node.op]
 
@@ -150,8 +207,12 @@ def _require_finite(moments: Moments, what: str) -> None:
 def obstacle(node: Node, error: NoRuleError | ActivationError) -> str:
     """Which operation stands in the way, why, and where it is in the user's model."""
     what = f"{error.where}: {error.what}" if error.where else error.what
+    return f"{what} in {_place(node)}"
+
+
+def _place(node: Node) -> str:
     place = node.layer or "the top of the model"
-    return f"{what} in {place}" + (f" ({node.source})" if node.source else "")
+    return place + (f" ({node.source})" if node.source else "")
 
 
 class _Backward:
@@ -159,7 +220,8 @@ class _Backward:
 
     def __init__(self, forward: _Forward, cotangents: Mapping[str, float]) -> None:
         self.forward, self.graph = forward, forward.graph
-        self.floats = forward.known.keys() | forward.blocked.keys()
+        values = forward.known.keys() | forward.blocked.keys()
+        self.floats = {name for name in values if self.graph.dtype(name) not in _NO_GRADIENT}
         self.gradients: dict[str, Moments] = {}
         self.parts: dict[str, dict[int, Moments]] = {}
         """Gradients of single results of operations that have several."""
@@ -198,7 +260,9 @@ class _Backward:
             found = self.gradients[node.name]
             parts[index] = parts[index].plus(found) if index in parts else found
             return
-        for name, moments in rule_of(node).backward(step, self._cotangent(node)).items():
+        arriving = self._cotangent(node)
+        gradients = self.forward.derived(node, lambda rule, step: rule.backward(step, arriving))
+        for name, moments in gradients.items():
             _require_finite(moments, "gradients")
             if name in self.floats:
                 self._add(name, moments)

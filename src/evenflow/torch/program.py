@@ -134,6 +134,7 @@ def _node(node: torch.fx.Node, held: dict[str, str]) -> Node:
         layer=_layer(node),
         source=_source(node.meta.get("stack_trace")),
         shapes=shapes if len(shapes) > 1 else (),
+        target=str(node.target),
     )
 
 

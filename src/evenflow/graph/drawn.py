@@ -1,0 +1,90 @@
+"""Drawn: a tensor of random numbers that has given Moments, the inverse of ``measured``.
+
+E[x·x′] by where two elements differ is undone by Möbius inversion: x is its mean plus independent
+Gaussian parts, one for each set of atoms that a part depends on. What two elements share if they
+differ nowhere else is the part that does not depend on that atom; the rest is the part that does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from evenflow.graph.moments import Array, Moments
+from evenflow.graph.powers import logarithm
+
+_NEGLIGIBLE = 1e-9
+"""Of q: parts below are rounding."""
+
+
+def drawn(
+    x: Moments, generator: np.random.Generator, *, positive: bool = False
+) -> npt.NDArray[np.float32]:
+    """A tensor of the shape and the Moments of ``x``, Gaussian, or lognormal if ``positive``.
+
+    Masked elements are −∞. Parts whose variance would be negative, as no tensor has them, are left
+    out. Raises ``NoRuleError`` if ``positive`` and the Moments do not keep away from zero.
+    """
+    if positive:
+        return np.exp(drawn(replace(logarithm(x), hidden=x.hidden), generator))
+    sizes = [atom.size for axis in x.axes for atom in axis]
+    covariance = x.pairs - x.mean**2
+    noise = np.zeros(sizes)
+    for depends in product((False, True), repeat=len(sizes)):
+        if any(yes and covariance.shape[dim] == 1 for dim, yes in enumerate(depends)):
+            continue
+        part = _part(covariance, depends)
+        if part.flat[0] > _NEGLIGIBLE * x.second:
+            noise = noise + _noise(part, sizes, depends, generator)
+    values = (x.mean + noise * _norms(x, generator)).reshape(x.shape)
+    if x.hidden is not None:
+        values = np.where(x.hidden, -np.inf, values)
+    return values.astype(np.float32)
+
+
+def _part(covariance: Array, depends: tuple[bool, ...]) -> Array:
+    """Covariance, by distance, of the part that depends on these atoms and on no other."""
+    for dim, yes in enumerate(depends):
+        last = np.take(covariance, [-1], axis=dim)
+        if yes:
+            near = np.take(covariance, range(covariance.shape[dim] - 1), axis=dim)
+            covariance = near - last
+        else:
+            covariance = last
+    return covariance
+
+
+def _noise(
+    part: Array, sizes: list[int], depends: tuple[bool, ...], generator: np.random.Generator
+) -> Array:
+    shape = [size if yes else 1 for size, yes in zip(sizes, depends, strict=True)]
+    white = generator.standard_normal(shape)
+    ordered = [dim for dim, length in enumerate(part.shape) if length > 1]
+    if not ordered:
+        return np.asarray(np.sqrt(part.flat[0]) * white)
+    # On a ring, neighbours' covariances are a convolution: filter white noise by its root.
+    ring = part
+    for dim in ordered:
+        steps = np.arange(sizes[dim])
+        steps = np.minimum(steps, sizes[dim] - steps)
+        inside = (steps < part.shape[dim]).astype(float)
+        near = np.take(ring, np.minimum(steps, part.shape[dim] - 1), axis=dim)
+        ring = near * inside.reshape([-1 if d == dim else 1 for d in range(ring.ndim)])
+    spectrum = np.maximum(np.fft.fftn(ring, axes=ordered).real, 0.0)
+    spectrum *= part.flat[0] / spectrum.mean()
+    filtered = np.fft.fftn(white, axes=ordered) * np.sqrt(spectrum)
+    return np.asarray(np.fft.ifftn(filtered, axes=ordered).real)
+
+
+def _norms(x: Moments, generator: np.random.Generator) -> Array:
+    """What stretches the values of each example, so that their squares spread as they should."""
+    atoms = [atom for axis in x.axes for atom in axis]
+    places = [dim for dim, atom in enumerate(atoms) if atom.role == "examples"]
+    if x.spread <= 0 or not places:
+        return np.ones([1] * len(atoms))
+    width = np.log1p(x.spread)
+    shape = [atom.size if dim in places else 1 for dim, atom in enumerate(atoms)]
+    return np.asarray(np.exp(np.sqrt(width) * generator.standard_normal(shape) / 2 - width / 4))
