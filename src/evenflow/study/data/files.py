@@ -123,8 +123,8 @@ def decoded(
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         train, test = make()
     # A cache that cannot be written is done without.
-    with suppress(InputError), replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, train=train, test=test)
+    with suppress(InputError), replacing(path) as temporary, temporary.open("wb") as new:
+        np.savez(new, train=train, test=test)
     return train, test
 
 

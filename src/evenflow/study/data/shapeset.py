@@ -7,12 +7,13 @@ function of (seed, i), so that any worker makes any part. What is drawn, and how
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from evenflow.errors import InputError
-from evenflow.sampling.contract import key
+from evenflow.sampling.contract import Key, key
 from evenflow.study.data.dataset import LEVELS, DataSet, Examples, Images, Labels, Stream
 from evenflow.study.data.shapeset_kernel import SIDE, fill
 
@@ -46,7 +47,7 @@ def load(name: str, data_dir: Path | None, seed: int) -> DataSet:  # noqa: ARG00
         priors=PRIORS,
         licence="Apache-2.0: made by evenflow itself",
         source="the generator of Glorot and Bengio (2010), written anew",
-        train=Stream(lambda start, count: generate(3 + seed, start, count))
+        train=Stream(partial(_generate, key(3 + seed, "shapeset")))
         if online
         else _finite(TRAIN_SEED, FIXED),
         validation=_finite(VALIDATION_SEED, HELD_OUT),
@@ -63,11 +64,15 @@ def generate(seed: int, start: int, count: int) -> tuple[Images, Labels]:
     Raises:
         InputError: the seed or a count is out of range.
     """
+    return _generate(key(seed, "shapeset"), start, count)
+
+
+def _generate(seed_key: Key, start: int, count: int) -> tuple[Images, Labels]:
     if start < 0 or count < 0 or start + count > 2**63 - 1:
         raise InputError(f"there are no examples {start} to {start + count - 1} of Shapeset")
     images = np.empty((count, SIDE * SIDE), np.float32)
     labels = np.empty(count, np.int64)
-    fill(images, labels, start, key(seed, "shapeset"), LEVELS)
+    fill(images, labels, start, seed_key, LEVELS)
     return images, labels
 
 
