@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint clean bench-fill bench-theory bench-init bench-paper bench-rules
+.PHONY: run test lint clean bench-fill bench-theory bench-init bench-paper bench-rules bench-shapeset
 .DEFAULT_GOAL := run
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -45,6 +45,9 @@ bench-derive: $(INSTALLED)  ## derivations against real networks, draw by draw
 
 bench-rules: $(INSTALLED)  ## the trainings that the rules' thresholds come from
 	$(BIN)/python benchmarks/rule_thresholds.py
+
+bench-shapeset: $(INSTALLED)  ## Shapeset-3×2: images a second, and its figures
+	$(BIN)/python benchmarks/shapeset.py
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage
