@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from evenflow.errors import InputError
+from evenflow.graph.propagate import propagate
 from evenflow.planning.build import build_plan
 from evenflow.planning.distributions import (
     Blocks,
@@ -16,15 +17,18 @@ from evenflow.planning.distributions import (
     Normal,
     Orthogonal,
 )
+from evenflow.planning.residual import residual_sums
+from evenflow.planning.uses import uses
 from evenflow.theory.gain import gain
+from evenflow.torch.calibrate import planned_moments
 from evenflow.torch.policies import kept_parameters
 
 from ..tracing import graph_of, traced
 
 
-def plan_of(model, *inputs, scheme="auto"):
+def plan_of(model, *inputs, scheme="auto", **options):
     trace, parameters = traced(model, *inputs)
-    return build_plan(trace.graph, scheme, kept_parameters(parameters))
+    return build_plan(trace.graph, scheme, kept_parameters(parameters), **options)
 
 
 def variance(plan, name):
@@ -142,28 +146,77 @@ class Blocked(nn.Module):
         return x
 
 
-@pytest.mark.parametrize(
-    "model",
-    [Blocked(), Blocked(norm=lambda: nn.LayerNorm(16)), Blocked(activation=nn.ReLU)],
-    ids=["bare", "normalised", "relu after the sum"],
-)
-def test_the_end_of_each_branch_is_scaled_by_the_number_of_branches(model):
-    plan = plan_of(model, torch.zeros(2, 16))
-    for block in range(3):
-        assert "branches" not in plan[f"blocks.{block}.1.weight"].why
-        assert plan[f"blocks.{block}.3.weight"].why.endswith(
-            "ends one of 3 residual branches, so scaled by 1/√3"
+class PostNorm(Blocked):
+    def __init__(self, depth=3):
+        super().__init__(depth, activation=lambda: nn.LayerNorm(16))
+
+
+class EndsNormalised(nn.Module):
+    """Branches whose last parameter is the scale of a normalisation, as in ResNet."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(16, 16), nn.BatchNorm1d(16)) for _ in range(5)
         )
-    assert variance(plan, "blocks.0.3.weight") == pytest.approx(4 / 32 / 3)
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = torch.relu(x + block(x))
+        return x
 
 
-def test_a_normalised_stream_starts_anew():
-    class PostNorm(Blocked):
-        def __init__(self):
-            super().__init__(activation=lambda: nn.LayerNorm(16))
+STREAMS = {
+    "bare": (Blocked, "blocks.{}.3.weight", 3),
+    "normalised before": (lambda: Blocked(norm=lambda: nn.LayerNorm(16)), "blocks.{}.3.weight", 3),
+    "relu after the sum": (lambda: Blocked(activation=nn.ReLU), "blocks.{}.3.weight", 3),
+    "normalised after": (PostNorm, "blocks.{}.3.weight", 3),
+    "normalised at the end": (EndsNormalised, "blocks.{}.1.weight", 5),
+}
 
-    plan = plan_of(PostNorm(), torch.zeros(2, 16))
-    assert not any("branches" in plan[name].why for name in plan)
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_each_of_n_branches_adds_an_nth_of_what_its_stream_carries(stream):
+    build, end, count = STREAMS[stream]
+    model = build()
+    plan = plan_of(model, torch.zeros(8, 16))
+    for block in range(count):
+        assert f"ends one of {count} residual branches" in plan[end.format(block)].why
+    trace, parameters = traced(model, torch.zeros(8, 16))
+    derivation = propagate(trace.graph, planned_moments(plan, trace.graph, parameters))
+    for each in residual_sums(derivation.graph, uses(derivation.graph)):
+        branch, skip = derivation.forward[each.branch], derivation.forward[each.skip]
+        assert branch.second / skip.second == pytest.approx(1 / count, rel=0.05)
+
+
+def test_a_pre_norm_stream_as_large_as_its_branches_gets_one_over_root_l():
+    model = Blocked(depth=12, norm=lambda: nn.LayerNorm(16))
+    model.eval()  # dropout of one half doubles a branch, and the plan allows for it
+    plan = plan_of(model, torch.zeros(8, 16))
+    assert variance(plan, "blocks.0.3.weight") == pytest.approx(4 / 32 / 12, rel=0.1)
+    dropping = plan_of(model.train(), torch.zeros(8, 16))
+    assert variance(dropping, "blocks.0.3.weight") == pytest.approx(4 / 32 / 24, rel=0.1)
+
+
+def test_no_branch_is_amplified():
+    """A branch that adds little by itself is left as its fans say."""
+
+    class Small(Blocked):
+        def forward(self, x):
+            for block in self.blocks:
+                x = x + 1e-3 * block(x)
+            return x
+
+    plan = plan_of(Small(), torch.zeros(8, 16))
+    assert variance(plan, "blocks.0.3.weight") == pytest.approx(4 / 32)
+
+
+def test_branches_may_start_at_zero_or_be_left_alone():
+    zero = plan_of(Blocked(), torch.zeros(8, 16), residual="zero-last")
+    assert zero["blocks.1.3.weight"].distribution == Constant(0.0)
+    assert variance(zero, "blocks.1.1.weight") > 0
+    none = plan_of(Blocked(), torch.zeros(8, 16), residual="none")
+    assert variance(none, "blocks.0.3.weight") == pytest.approx(4 / 32)
 
 
 def test_two_streams_are_counted_apart():

@@ -12,7 +12,7 @@ PRELU_SLOPE = 0.25
 """He et al. 2015: the slope of a PReLU before training."""
 _TRANSPARENT = ORDER_ONLY | PARTS | {"dropout", "feature_dropout", "constant_pad_nd", "pad"}
 _POOLS = ("max_pool", "avg_pool", "adaptive_")
-_NORMS = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
+NORMS = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def before(graph: Graph, source: str) -> Before | None:
     if node is None or activation is None:
         return None
     producer = _walk(graph, _input(node))
-    return Before(activation, node.name, producer is not None and producer.op in _NORMS)
+    return Before(activation, node.name, producer is not None and producer.op in NORMS)
 
 
 def _activation(node: Node | None) -> Activation | None:

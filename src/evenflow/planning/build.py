@@ -8,7 +8,10 @@ from statistics import median
 
 from evenflow.errors import ActivationError
 from evenflow.graph.graph import Graph, Parameter
+from evenflow.graph.moments import Moments
+from evenflow.graph.propagate import Derivation, propagate
 from evenflow.planning.before import before, free_depth
+from evenflow.planning.branches import Residual, scaled_branches
 from evenflow.planning.distributions import (
     Blocks,
     DeltaOrthogonal,
@@ -18,10 +21,11 @@ from evenflow.planning.distributions import (
     Simple,
 )
 from evenflow.planning.operating_point import OperatingPoint, operating_point
+from evenflow.planning.outlook import outlook
 from evenflow.planning.plain import magnitude_entry, plain_entry
 from evenflow.planning.plan import Entry, Plan
-from evenflow.planning.residual import branch_ends
-from evenflow.planning.scaling import rescaled
+from evenflow.planning.residual import residual_sums
+from evenflow.planning.scaling import moments
 from evenflow.planning.schemes import Scheme, Site, formula, knows_gains, scheme
 from evenflow.planning.uses import Use, uses
 from evenflow.theory.activations import Activation
@@ -36,18 +40,22 @@ def build_plan(
     kept: Mapping[str, str] | None = None,
     *,
     calibrated: bool = False,
+    residual: Residual = "depth-scaled",
+    found: Mapping[str, Moments] | None = None,
+    inputs: Mapping[str, Moments] | None = None,
 ) -> Plan:
     """The plan of ``scheme_name`` for ``graph``.
 
     ``kept`` names parameters that must be left as found, with the reason (frozen, quantised …).
     ``calibrated`` says that the plan will be calibrated, which takes out some of the fluctuations
-    that it would otherwise have to allow for.
+    that it would otherwise have to allow for. ``residual`` says what becomes of residual branches
+    under a scheme that knows gains. ``found`` are the Moments of parameters as they are now, for
+    those that are left so; ``inputs`` those of the inputs.
     """
     readings = uses(graph)
     derived = knows_gains(scheme_name)
     points, notes = _operating_points(graph, readings, calibrated) if derived else ({}, ())
-    ends = branch_ends(graph, readings) if derived else {}
-    planner = _Planner(graph, scheme_name, scheme(scheme_name), points, ends)
+    planner = _Planner(graph, scheme_name, scheme(scheme_name), points)
     entries: dict[str, Entry] = {}
     for name, parameter in graph.parameters.items():
         if parameter.buffer:
@@ -62,9 +70,25 @@ def build_plan(
     for name, each in readings.items():
         if any(use.role == "magnitude" for use in each) and not (kept and name in kept):
             entries[name] = magnitude_entry(graph.parameters[name], each[0], entries)
+
+    def derive(drawn: Mapping[str, Entry]) -> Derivation:
+        return propagate(graph, {**(found or {}), **_drawn(drawn)}, inputs)
+
+    if derived:
+        entries = scaled_branches(entries, residual_sums(graph, readings), derive, residual)
+    notes = (*notes, *outlook(graph, derive(entries)))
     if graph.trace != "export":
         notes = (*notes, f"the graph was had by a {graph.trace}")
     return Plan(scheme_name, entries, notes)
+
+
+def _drawn(entries: Mapping[str, Entry]) -> dict[str, Moments]:
+    """Moments of the parameters that a plan draws."""
+    return {
+        name: moments(entry.distribution, entry.shape)
+        for name, entry in entries.items()
+        if entry.distribution is not None
+    }
 
 
 @dataclass(frozen=True)
@@ -75,7 +99,6 @@ class _Planner:
     scheme_name: str
     draw: Scheme
     points: Points
-    ends: Mapping[str, int]
 
     def weight(self, parameter: Parameter, weights: list[Use]) -> Entry:
         """The distribution of a weight, and why."""
@@ -96,10 +119,6 @@ class _Planner:
             distribution = self._distribution(parameter, parts, gains)
             reason = gains.words if self.says_gains else formula(self.scheme_name)
             why = ", ".join(words for words in (_fans(parts), reason) if words)
-        branches = self.ends.get(parameter.name, 1)
-        if branches > 1:
-            distribution = rescaled(distribution, branches**-0.5)
-            why += f"; ends one of {branches} residual branches, so scaled by 1/√{branches}"
         return Entry(parameter.shape, distribution, why + _also(parameter))
 
     @property

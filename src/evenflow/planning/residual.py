@@ -1,48 +1,75 @@
-"""Residual branches: where they end, and how many write into one stream.
+"""Residual sums x + f(x): where they are, which parameter ends the branch, how many one stream has.
 
-A sum x + f(x) of L independent branches grows the stream's second moment L-fold; scaling the last
-weight of each branch by 1/√L keeps the sum of all branches at the size of one. A stream goes on
-through an activation behind a sum, as in the first residual networks.
+A stream goes on through activations and normalisations between its sums, as in the first residual
+networks and in post-norm transformers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
 from evenflow.graph.graph import Graph, Node, Ref
 from evenflow.graph.rules.shape import ORDER_ONLY
+from evenflow.planning.before import NORMS
 from evenflow.planning.uses import Use
 
 _TRANSPARENT = ORDER_ONLY | {"dropout", "feature_dropout"}
+_STREAM = _TRANSPARENT | NORMS | {"activation"}
 
 
-def branch_ends(graph: Graph, uses: dict[str, tuple[Use, ...]]) -> dict[str, int]:
-    """For each weight that ends a residual branch: L, the number of branches on its stream."""
-    weight_at = {use.node: use.parameter for each in uses.values() for use in each if use.is_weight}
+@dataclass(frozen=True)
+class Sum:
+    """One residual sum."""
+
+    node: str
+    branch: str
+    """What is added: the value at the end of f."""
+    skip: str
+    """What it is added to."""
+    end: str
+    """The parameter that the branch is proportional to: its last weight, or the scale of the
+    normalisation that ends it; "" if there is none."""
+    branches: int
+    """Sums on the stream that it is a part of."""
+
+
+def residual_sums(graph: Graph, uses: Mapping[str, tuple[Use, ...]]) -> tuple[Sum, ...]:
+    """All residual sums in execution order."""
+    ends = {use.node: use.parameter for each in uses.values() for use in each if use.is_weight}
+    ends |= {use.node: use.parameter for each in uses.values() for use in each if _scales(use)}
     position = {node.name: place for place, node in enumerate(graph.nodes)}
-    stream: dict[str, int] = {}  # residual sum -> how many sums are on its stream up to it
-    ends: dict[str, tuple[str, str]] = {}  # parameter -> (residual sum, its stream's root)
-    roots: dict[str, str] = {}
+    roots: dict[str, str] = {}  # sum -> where its stream began
+    found: list[Sum] = []
     for node in graph.nodes:
         sides = _sides(graph, node, position)
         if sides is None:
             continue
         branch, skip = sides
-        root = roots.get(_through(graph, skip, _TRANSPARENT | {"activation"}), skip)
-        roots[node.name] = root
-        stream[root] = stream.get(root, 0) + 1
-        if branch in weight_at:
-            ends[weight_at[branch]] = (node.name, root)
-    return {parameter: stream[root] for parameter, (_, root) in ends.items()}
+        before = _through(graph, skip, _STREAM)
+        roots[node.name] = roots.get(before, before)
+        end = ends.get(_through(graph, branch, _TRANSPARENT), "")
+        found.append(Sum(node.name, branch, skip, end, 1))
+    counts: dict[str, int] = {}
+    for each in found:
+        counts[roots[each.node]] = counts.get(roots[each.node], 0) + 1
+    return tuple(replace(each, branches=counts[roots[each.node]]) for each in found)
 
 
-def _sides(graph: Graph, node: Node, position: dict[str, int]) -> tuple[str, str] | None:
+def _scales(use: Use) -> bool:
+    return use.role == "scale"
+
+
+def _sides(graph: Graph, node: Node, position: Mapping[str, int]) -> tuple[str, str] | None:
     """(end of the branch, start of the skip) where ``node`` is a residual sum x + f(x)."""
     values = [node.arguments.get(name) for name in ("input", "other")]
-    if node.op != "add" or not all(isinstance(v, Ref) for v in values):
+    left, right = (v.name if isinstance(v, Ref) else "" for v in values)
+    if node.op != "add" or not left or not right:
         return None
-    left, right = (_through(graph, v.name, _TRANSPARENT) for v in values if isinstance(v, Ref))
-    if _depends(graph, right, left, position):
+    ours, theirs = (_through(graph, name, _TRANSPARENT) for name in (left, right))
+    if _depends(graph, theirs, ours, position):
         return right, left
-    if _depends(graph, left, right, position):
+    if _depends(graph, ours, theirs, position):
         return left, right
     return None
 
@@ -59,7 +86,7 @@ def _through(graph: Graph, name: str, operations: frozenset[str]) -> str:
     return name
 
 
-def _depends(graph: Graph, name: str, on: str, position: dict[str, int]) -> bool:
+def _depends(graph: Graph, name: str, on: str, position: Mapping[str, int]) -> bool:
     """Whether the value ``name`` is computed from the value ``on``; looks only between the two."""
     start = position.get(on, -1)
     waiting, seen = [name], {name}

@@ -10,6 +10,7 @@ import torch
 
 from evenflow.diagnose import diagnose
 from evenflow.errors import InputError
+from evenflow.planning.branches import require_residual
 from evenflow.planning.build import build_plan
 from evenflow.planning.plan import Plan
 from evenflow.report.report import Report
@@ -22,28 +23,49 @@ from evenflow.torch.noise import noise_like, noise_rows
 from evenflow.torch.policies import kept_parameters
 from evenflow.torch.probe import probe
 from evenflow.torch.trace import Trace, trace
+from evenflow.torch.weights import input_moments, parameter_moments
 
 
-def plan(model: torch.nn.Module, inputs: Any, scheme: str = "auto") -> Plan:
+def plan(
+    model: torch.nn.Module, inputs: Any, scheme: str = "auto", *, residual: str = "depth-scaled"
+) -> Plan:
     """Decide how to initialise ``model``; nothing is written.
 
     ``inputs`` is a tensor, a tuple (positional) or a mapping (keywords); only shapes and types
     count, so meta tensors will do. ``scheme`` is a name from ``evenflow.schemes()``. Frozen,
     quantised, complex and already initialised parameters are left as found, and the plan says so.
+    ``residual`` says what "auto" does with residual branches: "depth-scaled" (each may add 1/L of
+    what its stream of L branches carries), "zero-last" (each block starts as the identity) or
+    "none". What the plan will do at depth is derived, and noted where a signal would be lost.
 
     Raises ``InputError`` for an unknown scheme, a model without parameters, or inputs that the
     model cannot be called with.
     """
     parameters = ModelParameters(model)
-    return _planned(Call.of(inputs), parameters, scheme)[0]
+    return _planned(Call.of(inputs), parameters, scheme, residual=residual)[0]
 
 
 def _planned(
-    call: Call, parameters: ModelParameters, scheme: str, *, calibrated: bool = False
+    call: Call,
+    parameters: ModelParameters,
+    scheme: str,
+    *,
+    calibrated: bool = False,
+    residual: str = "depth-scaled",
 ) -> tuple[Plan, Trace]:
-    traced = trace(call.on_device_of(parameters.model), parameters)
-    kept = kept_parameters(parameters)
-    return build_plan(traced.graph, scheme, kept, calibrated=calibrated), traced
+    choice = require_residual(residual)
+    call = call.on_device_of(parameters.model)
+    traced = trace(call, parameters)
+    made = build_plan(
+        traced.graph,
+        scheme,
+        kept_parameters(parameters),
+        calibrated=calibrated,
+        residual=choice,
+        found=parameter_moments(traced.graph, parameters),
+        inputs=input_moments(traced.graph, call),
+    )
+    return made, traced
 
 
 def init_(
