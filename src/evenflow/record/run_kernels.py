@@ -26,6 +26,7 @@ from evenflow.record.run_sums import (
     SQUARES,
     TOTAL,
     UNCHANGED,
+    UPDATED,
     ZEROS,
 )
 
@@ -229,6 +230,7 @@ def moved(w: Values, layout: Layout, kept: Values, row: Sums) -> float:
         squares += here
         same += still
     row[UNCHANGED] += same
+    row[UPDATED] += layout[3] * run
     return squares
 
 

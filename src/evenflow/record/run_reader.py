@@ -46,11 +46,13 @@ def _connected(path: Path) -> sqlite3.Connection:
     """A connection that only reads; a log left by a killed process is honoured."""
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     try:
-        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.OperationalError:
         # Without a log beside it a file in a read-only folder opens in this way alone.
         connection.close()
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    except sqlite3.DatabaseError:
+        pass  # what is no database at all is told by whoever asks whose it is
     return connection
 
 

@@ -57,9 +57,9 @@ def require_ours(connection: sqlite3.Connection, path: Path) -> None:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.DatabaseError as error:
-        raise InputError(
-            "this is no run of evenflow", where=str(path), remedy="give the folder of an ef.watch"
-        ) from error
+        if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+            raise
+        application = 0
     if application != APPLICATION:
         raise InputError(
             "this is no run of evenflow", where=str(path), remedy="give the folder of an ef.watch"

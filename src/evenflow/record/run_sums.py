@@ -20,9 +20,10 @@ LOOKED, SATURATED, UNITS, DEAD = range(10, 14)
 """Of pre-activations: elements looked at, saturated ones; units looked at, dead ones."""
 LOW, HIGH = 14, 15
 """Range of the histogram; NaN before the first count."""
-WEIGHT_SQUARES, UPDATE_SQUARES, UNCHANGED, WEIGHTS = range(16, 20)
-"""Of a parameter's sample: Σw² before, Σ(Δw)², elements that stayed the same, and how many."""
-PLACES = 20
+WEIGHT_SQUARES, WEIGHTS, UPDATE_SQUARES, UNCHANGED, UPDATED = range(16, 21)
+"""Of a parameter's sample: Σw² before a step and of how many elements; Σ(Δw)² of the step, elements
+that stayed the same, and how many were compared."""
+PLACES = 21
 
 QUANTITIES = (
     "mean",
@@ -95,10 +96,11 @@ def quantities(sums: Sums, cells: NDArray[np.int32], scale: float = 1.0) -> NDAr
             ("histogram_high", HIGH),
         ):
             found[:, at(name)] = np.where(count > 0, sums[:, place] / scale, np.nan)
-        weights = sums[:, WEIGHTS]
-        found[:, at("weight_rms")] = np.sqrt(sums[:, WEIGHT_SQUARES] / weights)
-        found[:, at("update_ratio")] = np.sqrt(sums[:, UPDATE_SQUARES] / sums[:, WEIGHT_SQUARES])
-        found[:, at("unchanged_share")] = sums[:, UNCHANGED] / weights
+        mean = sums[:, WEIGHT_SQUARES] / sums[:, WEIGHTS]
+        found[:, at("weight_rms")] = np.sqrt(mean)
+        change = sums[:, UPDATE_SQUARES] / sums[:, UPDATED]
+        found[:, at("update_ratio")] = np.sqrt(change / mean)
+        found[:, at("unchanged_share")] = sums[:, UNCHANGED] / sums[:, UPDATED]
         found[:, at("percentile_2")] = percentile(cells, sums[:, LOW], sums[:, HIGH], 0.02) / scale
         found[:, at("percentile_98")] = percentile(cells, sums[:, LOW], sums[:, HIGH], 0.98) / scale
     return found.astype(np.float32)

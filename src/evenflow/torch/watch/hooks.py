@@ -6,6 +6,7 @@ hooks wrap its output in a view, which activations that write in place then may 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,76 +15,140 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from evenflow.torch.watch.layers import Layer
+from evenflow.torch.watch.functional import FunctionActivations
+from evenflow.torch.watch.layers import Layer, function_layer, input_layer, layers_of
 from evenflow.torch.watch.meter import Meter
+from evenflow.torch.watch.spectra import Spectra
 
-Guard = Callable[[Callable[..., None]], Callable[..., None]]
+Guard = Callable[[Callable[..., Any]], Callable[..., Any]]
 """Wraps a hook so that whatever fails in it never reaches the training."""
 
 
 class LayerHooks:
-    """Watches the outputs of ``layers`` and the gradients that come back to them."""
+    """Watches outputs of layers, and the gradients that come back to them."""
 
     def __init__(
         self,
-        layers: list[Layer],
+        model: nn.Module,
         forward: Meter,
         backward: Meter,
+        spectra: Spectra,
         appeared: Callable[[Layer, torch.Tensor], None],
         guard: Guard,
     ) -> None:
-        self._layers = layers
-        self._forward, self._backward = forward, backward
-        self._appeared = appeared
+        self._model = model
+        self._forward, self._backward, self._spectra = forward, backward, spectra
+        self._appeared, self._guard = appeared, guard
         self._handles: list[RemovableHandle] = []
+        self._functions: dict[str, Layer] = {}
+        self._modes: list[FunctionActivations] = []
+        self._named: Counter[str] = Counter()
+        self._input = input_layer()
+        self._last: Layer | None = None
+        self._inside = False
+        """Whether an activation module is running, which calls its function itself."""
         self._channels = False
         """Whether the last layer that knows had its channels along the second axis."""
         self.gradients = 0
-        """Gradients seen at this step."""
+        """Gradients of outputs seen at this step."""
         self._hooks = [
             (
                 layer,
-                guard(partial(self._before, layer)) if layer.tails else None,
-                guard(partial(self._after, layer)),
+                guard(partial(self._before_module, layer)) if layer.activation else None,
+                guard(partial(self._after_module, layer)),
             )
-            for layer in layers
+            for layer in layers_of(model)
         ]
-        self._guard = guard
 
     def arm(self) -> None:
         """Watch the step that begins."""
         self.gradients = 0
+        for known in self._functions.values():
+            known.calls = 0
+        self._input.calls = 0
+        model = self._model
+        self._handles.append(model.register_forward_pre_hook(self._guard(self._enter)))
         for layer, before, after in self._hooks:
+            assert layer.module is not None
             layer.calls = 0
             if before is not None:
                 self._handles.append(layer.module.register_forward_pre_hook(before))
             self._handles.append(layer.module.register_forward_hook(after))
+        # Whatever the forward pass raises, the mode must not outlive it.
+        leave = model.register_forward_hook(self._guard(self._leave), always_call=True)
+        self._handles.append(leave)
 
     def disarm(self) -> None:
         """Leave the modules as they were."""
+        while self._modes:
+            self._leave()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
 
-    def _before(self, layer: Layer, _module: nn.Module, args: tuple[Any, ...]) -> None:
-        z = args[0] if args else None
-        if not isinstance(z, torch.Tensor) or not z.is_floating_point() or not _counts(layer):
+    def _enter(self, _model: nn.Module, args: tuple[Any, ...]) -> None:
+        self._named.clear()
+        self._inside, self._channels, self._last = False, False, None
+        given = main_tensor(args)
+        if given is not None and _counts(self._input):
+            self._channels = given.dim() > 3
+            self._output(self._input, given.detach())
+        if torch.is_grad_enabled():
+            before, after = self._guard(self._before_function), self._guard(self._output)
+            self._modes.append(FunctionActivations(before, after))
+            self._modes[-1].__enter__()  # type: ignore[no-untyped-call]
+
+    def _leave(self, *_: Any) -> None:
+        if self._modes:
+            self._modes.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    def _before_module(self, layer: Layer, _module: nn.Module, args: tuple[Any, ...]) -> None:
+        self._inside = True
+        if args and isinstance(args[0], torch.Tensor) and _counts(layer):
+            self._pre_activation(layer, args[0])
+
+    def _after_module(
+        self, layer: Layer, _module: nn.Module, _args: tuple[Any, ...], output: Any
+    ) -> None:
+        if layer.activation:
+            self._inside = False
+        tensor = main_tensor(output)
+        if tensor is not None and _counts(layer):
+            self._output(layer, tensor)
+
+    def _before_function(self, activation: str, z: torch.Tensor) -> Layer | None:
+        if self._inside or not torch.is_grad_enabled() or not z.is_floating_point():
+            return None
+        place = f"{self._last.name} → {activation}" if self._last is not None else activation
+        self._named[place] += 1
+        name = place if self._named[place] == 1 else f"{place} {self._named[place]}"
+        layer = self._functions.setdefault(name, function_layer(name, activation))
+        if not _counts(layer):
+            return None
+        self._pre_activation(layer, z)
+        return layer
+
+    def _pre_activation(self, layer: Layer, z: torch.Tensor) -> None:
+        if not z.is_floating_point():
             return
-        assert layer.tails is not None
         if layer.number < 0:
             self._appeared(layer, z)
-        self._forward.add_tails(layer.number, z, layer.tails, self._channels_first(layer, z))
+        if layer.tails is not None:
+            channels = self._channels_first(layer, z)
+            self._forward.add_tails(layer.number, z, layer.tails, channels)
+        if self._last is not None and self._last.module is not None:
+            self._spectra.jacobian(layer, self._last.module, z)
 
-    def _after(self, layer: Layer, _module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
-        tensor = main_tensor(output)
-        if tensor is None or not _counts(layer):
-            return
+    def _output(self, layer: Layer, tensor: torch.Tensor) -> None:
         if not _in_backward():
             layer.calls += 1
         if layer.number < 0:
             self._appeared(layer, tensor)
         channels = self._channels_first(layer, tensor)
         self._forward.add_signal(layer.number, tensor, channels)
+        self._spectra.signal(layer.number, tensor, channels)
+        if layer.module is not None:
+            self._last = layer
         if tensor.requires_grad:
             gradient = self._guard(partial(self._gradient, layer.number, channels))
             tensor.register_hook(gradient)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Which modules of a model are watched, and what is known of each beforehand."""
+"""What of a model is watched, and what is known of it beforehand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from evenflow.record.run import RunLayer, RunWeight
 from evenflow.sampling.contract import canonical_name
-from evenflow.torch.watch.activations import Tails, activation_of
+from evenflow.torch.watch.activations import Tails, activation_of, tails_of
 
 _CHANNELS_FIRST = ("Conv", "BatchNorm", "GroupNorm", "InstanceNorm", "Pool", "Dropout2d")
 _PASSES_ON = (nn.Dropout, nn.Identity, nn.Flatten, nn.Unflatten, nn.AlphaDropout)
@@ -19,12 +19,13 @@ _PASSES_ON = (nn.Dropout, nn.Identity, nn.Flatten, nn.Unflatten, nn.AlphaDropout
 
 @dataclass
 class Layer:
-    """A watched module."""
+    """One thing that is watched: a module, a function's calls, or the model's input."""
 
     name: str
-    module: nn.Module
-    activation: str
-    tails: Tails | None
+    op: str
+    activation: str = ""
+    tails: Tails | None = None
+    module: nn.Module | None = None
     number: int = -1
     """Place of its readings, in order of execution; −1 before its first call."""
     calls: int = 0
@@ -32,18 +33,17 @@ class Layer:
 
     @property
     def channels_first(self) -> bool | None:
-        """Whether units lie along the second axis; None where the tensor itself must tell."""
-        kind = type(self.module).__name__
-        if any(word in kind for word in _CHANNELS_FIRST):
+        """Whether units lie along the second axis; None where the layers before must tell."""
+        if any(word in self.op for word in _CHANNELS_FIRST):
             return True
-        return None if self.activation or self.tails else False
+        return None if self.activation or self.module is None else False
 
     def described(self, output: torch.Tensor) -> RunLayer:
         """What a Run says of it."""
-        own = self.module.named_parameters(recurse=False)
+        own = self.module.named_parameters(recurse=False) if self.module is not None else ()
         return RunLayer(
             name=self.name,
-            op=type(self.module).__name__,
+            op=self.op,
             activation=self.activation,
             shape=tuple(output.shape),
             dtype=str(output.dtype).removeprefix("torch."),
@@ -83,8 +83,20 @@ def layers_of(model: nn.Module) -> list[Layer]:
         holds = any(True for _ in module.parameters(recurse=False))
         if (innermost or holds) and not isinstance(module, _PASSES_ON):
             activation, tails = activation_of(module)
-            found.append(Layer(canonical_name(name) if name else "", module, activation, tails))
+            op = type(module).__name__.removeprefix("FSDP")
+            known = canonical_name(name) if name else ""
+            found.append(Layer(known, op, activation, tails, module))
     return found
+
+
+def function_layer(name: str, activation: str) -> Layer:
+    """The calls of an activation as a function, at one place of the model."""
+    return Layer(name, f"{activation}()", activation, tails_of(activation))
+
+
+def input_layer() -> Layer:
+    """What the model is given."""
+    return Layer("(input)", "input")
 
 
 def weights_of(model: nn.Module) -> list[Weight]:

@@ -80,7 +80,7 @@ class Meter:
     def add_signal(self, number: int, tensor: torch.Tensor, channels_first: bool) -> None:
         """Add a layer's output, or the gradient with respect to it."""
         if tensor.numel():
-            x, layout = _signal(tensor, channels_first)
+            x, layout = signal(tensor, channels_first)
             self._transfers.sample(x, layout, lambda a, at: self._tally(number, a, at))
 
     def add_flat(self, number: int, tensor: torch.Tensor) -> None:
@@ -93,7 +93,7 @@ class Meter:
     def add_tails(self, number: int, z: torch.Tensor, curve: Tails, channels_first: bool) -> None:
         """Add how much of an activation's input lies in its tails."""
         if z.numel():
-            x, layout = _signal(z, channels_first)
+            x, layout = signal(z, channels_first)
             self._transfers.sample(x, layout, lambda a, at: self._tails(number, curve, a, at))
 
     def _tally(self, number: int, x: Array, layout: Layout) -> None:
@@ -129,7 +129,7 @@ class _Room:
         self.living = np.zeros(width, np.bool_)
 
 
-def _signal(tensor: torch.Tensor, channels_first: bool) -> tuple[torch.Tensor, Layout]:
+def signal(tensor: torch.Tensor, channels_first: bool) -> tuple[torch.Tensor, Layout]:
     """A contiguous tensor, examples first, and the layout of its sample."""
     x = tensor.detach()
     if channels_first and x.dim() == 4 and not x.is_contiguous():

@@ -1,29 +1,35 @@
-"""Recorder: turns what the meters summed at one step into a sample of the run."""
+"""Recorder: turns what was measured at one step into a sample of the run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 
 from evenflow.record.run import Event
-from evenflow.record.run_sums import quantities
+from evenflow.record.run_sums import Sums, merged, quantities
 from evenflow.record.run_writer import Reading, RunWriter, Sample
-from evenflow.torch.watch.layers import Layer, Weight
+from evenflow.torch.watch.layers import Layer
 from evenflow.torch.watch.meter import Meter, Transfers
 from evenflow.torch.watch.ranks import Ranks
+from evenflow.torch.watch.spectra import Spectra
+
+_LOSS, _LOSSES, _LOW, _HIGH, _BEFORE, _AFTER = range(6)
+"""Places of what processes tell each other besides sums of tensors; norms are squared."""
 
 
 class Recorder:
     """Owns the meters, and the file where this process is the one that writes."""
 
-    def __init__(self, writer: RunWriter | None, weights: list[Weight], ranks: Ranks) -> None:
+    def __init__(self, writer: RunWriter | None, weights: int, ranks: Ranks) -> None:
         self.transfers = Transfers()
         self.forward = Meter(self.transfers)
         self.backward = Meter(self.transfers)
         self.gradients = Meter(self.transfers)
-        self.gradients.grow(len(weights))
+        self.gradients.grow(weights)
+        self.spectra = Spectra(self.transfers)
         self.writer = writer
         self._ranks = ranks
         self._layers = 0
@@ -37,29 +43,43 @@ class Recorder:
         if self.writer is not None:
             self.writer.add_layer(layer.number, layer.described(output))
 
-    def clear(self) -> None:
-        """Start a new step."""
+    def clear(self, *, spectra: bool) -> None:
+        """Start a new step, one that measures ``spectra`` or not."""
         for meter in (self.forward, self.backward, self.gradients):
             meter.clear()
+        self.spectra.arm(wanted=spectra)
 
-    def record(self, step: int, scalars: Mapping[str, float], scale: float) -> Sample | None:
-        """Write the step that is over; what was written, or None in a process that does not.
+    def record(
+        self,
+        step: int,
+        losses: list[float],
+        norms: tuple[float, float],
+        rate: float,
+        scale: float,
+        *,
+        sharded: bool,
+    ) -> None:
+        """Write the step that is over, of all processes together.
 
-        ``scale`` is what the loss was multiplied by before the backward pass: gradients of
-        outputs are divided by it again, those of weights were by the optimiser's own caller.
+        ``losses`` are those since the sample before, ``norms`` of this process's gradients before
+        and after clipping: parts of a whole where they are ``sharded``, else copies. ``scale`` is
+        what the loss was multiplied by before the backward pass: gradients of outputs are divided
+        by it again, those of weights were by whoever called the optimiser.
         """
-        self.transfers.fetch()
-        meters = {"forward": 1.0, "backward": scale, "gradients": 1.0}
-        sums = self._ranks.merged([getattr(self, name).sums for name in meters])
-        if self.writer is None or sums is None:
-            return None
+        scales = {"forward": 1.0, "backward": scale, "gradients": 1.0}
+        meters = {name: getattr(self, name) for name in scales}
+        own = [*(meter.sums for meter in meters.values()), _told(losses, norms)]
+        everyone = self._ranks.gathered(own)
+        if self.writer is None or everyone is None:
+            return
         readings: dict[str, Reading] = {}
-        for (name, by), rows in zip(meters.items(), sums, strict=True):
-            cells = getattr(self, name).cells
-            readings[name] = quantities(rows, cells, by), cells
-        sample = Sample(step, scalars, readings)
-        self.writer.add_sample(sample)
-        return sample
+        for i, (name, meter) in enumerate(meters.items()):
+            sums = merged([parts[i] for parts in everyone])
+            readings[name] = quantities(sums, meter.cells, scales[name]), meter.cells
+        self.spectra.add_to(readings["forward"])
+        told = np.concatenate([parts[-1] for parts in everyone])
+        scalars = {**_scalars(told, sharded=sharded), "learning_rate": rate}
+        self.writer.add_sample(Sample(step, scalars, readings))
 
     def happened(self, step: int, kind: str, place: str, detail: str) -> None:
         """Keep an event."""
@@ -67,16 +87,22 @@ class Recorder:
             self.writer.add_event(Event(step, kind, place, detail))
 
 
-def losses(given: list[float | torch.Tensor]) -> dict[str, float]:
-    """Mean, least and greatest of the losses since the last sample, in one transfer."""
-    if not given:
-        return {"loss": math.nan, "loss_low": math.nan, "loss_high": math.nan}
-    tensors = [value for value in given if isinstance(value, torch.Tensor)]
-    values = [float(value) for value in given if not isinstance(value, torch.Tensor)]
-    if tensors:
-        values += torch.stack(tensors).double().tolist()
+def _told(losses: list[float], norms: tuple[float, float]) -> Sums:
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    low, high = (min(finite), max(finite)) if finite else (math.inf, -math.inf)
+    before, after = norms
+    return np.array([[math.fsum(finite), len(finite), low, high, before**2, after**2]])
+
+
+def _scalars(told: Sums, *, sharded: bool) -> Mapping[str, float]:
+    """One process a row; the norm of copies is that of any of them."""
+    count = told[:, _LOSSES].sum()
+    squares = told[:, [_BEFORE, _AFTER]]
+    before, after = np.sqrt(squares.sum(axis=0) if sharded else squares[0])
     return {
-        "loss": math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan,
-        "loss_low": min(values),
-        "loss_high": max(values),
+        "loss": told[:, _LOSS].sum() / count if count else math.nan,
+        "loss_low": told[:, _LOW].min() if count else math.nan,
+        "loss_high": told[:, _HIGH].max() if count else math.nan,
+        "norm_before": float(before),
+        "norm_after": float(after),
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import functools
+import json
+import math
 import os
 import warnings
 import weakref
@@ -10,20 +11,29 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 
 from evenflow._version import __version__
+from evenflow.diagnose.finding import Diagnosis
+from evenflow.diagnose.training import diagnose_run
 from evenflow.errors import EvenflowError, InputError
 from evenflow.record.run import Run
 from evenflow.record.run_reader import read
 from evenflow.record.run_writer import RunWriter
 from evenflow.torch.names import unwrap
+from evenflow.torch.watch.compiled import Eager, is_compiled
+from evenflow.torch.watch.ending import ending_of
 from evenflow.torch.watch.hooks import LayerHooks
-from evenflow.torch.watch.layers import layers_of, weights_of
+from evenflow.torch.watch.last_call import LastCall
+from evenflow.torch.watch.layers import Weight, weights_of
+from evenflow.torch.watch.losses import Losses
 from evenflow.torch.watch.optimiser import OptimiserReader, plain
 from evenflow.torch.watch.ranks import Ranks
-from evenflow.torch.watch.recorder import Recorder, losses
+from evenflow.torch.watch.recorder import Recorder
+from evenflow.torch.watch.spectra import EVERY as SPECTRA_EVERY
+from evenflow.torch.watch.verdicts import Verdicts
 
 Optimiser = torch.optim.Optimizer
 
@@ -78,16 +88,16 @@ class Watch:
         out: str | os.PathLike[str],
         scaler: torch.amp.GradScaler | None,
     ) -> None:
-        self._model = unwrap(model)
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise InputError(f"every must be a whole number of steps from 1, not {every!r}")
+        self._model = unwrap(model)
+        self._compiled = is_compiled(model)
         self._optimisers = _optimisers(optimizer)
         self._every, self._scaler = every, scaler
         self.folder = os.fspath(out)
         self._step = 0
-        self._losses: list[float | torch.Tensor] = []
-        self._armed = False
-        self._active = False
+        self._losses = Losses()
+        self._armed = self._active = False
         self._said: set[str] = set()
         self._handles: list[Any] = []
 
@@ -121,6 +131,10 @@ class Watch:
         """The run as recorded so far."""
         return read(self.folder)
 
+    def findings(self) -> Diagnosis:
+        """What the rules of a training say of the run so far."""
+        return diagnose_run(self.run())
+
     def _open(self) -> None:
         if self._model in _watched:
             raise InputError(
@@ -128,78 +142,110 @@ class Watch:
             )
         ranks = Ranks()
         weights = weights_of(self._model)
+        self._writer = RunWriter(self.folder, self._meta()) if ranks.first else None
+        self._describe(weights)
+        recorder = self._recorder = Recorder(self._writer, len(weights), ranks)
+        self._reader = OptimiserReader(weights, recorder.gradients, recorder.transfers)
+        self._hooks = LayerHooks(
+            self._model,
+            recorder.forward,
+            recorder.backward,
+            recorder.spectra,
+            recorder.appeared,
+            self._guarded,
+        )
+        self._eager = Eager(needed=self._compiled)
+        self._verdicts = Verdicts(self.folder, recorder)
+        self._sharded = not all(plain(weight.parameter) for weight in weights)
+        self._notes = ranks.count == 1 and not self._sharded
+        self._last_call = LastCall(self._model, weights)
+        self._active = True
+        _watched.add(self._model)
+        self._hook_optimisers()
+        if self._compiled:
+            said = "it runs eagerly, at the eager speed, on sampled steps"
+            recorder.happened(0, "compiled", type(self._model).__name__, said)
+        self._arm()
+
+    def _describe(self, weights: list[Weight]) -> None:
         optimised = {
             id(p) for o in self._optimisers for group in o.param_groups for p in group["params"]
         }
-        self._writer = RunWriter(self.folder, self._meta()) if ranks.first else None
-        if self._writer is not None:
-            for weight in weights:
-                known = not self._optimisers or id(weight.parameter) in optimised
-                self._writer.add_weight(weight.number, weight.described(known))
-        self._recorder = Recorder(self._writer, weights, ranks)
-        self._reader = OptimiserReader(weights, self._recorder.gradients, self._recorder.transfers)
-        self._hooks = LayerHooks(
-            layers_of(self._model),
-            self._recorder.forward,
-            self._recorder.backward,
-            self._recorder.appeared,
-            self._guarded,
-        )
-        self._notes = ranks.count == 1 and all(plain(w.parameter) for w in weights)
+        for weight in weights if self._writer is not None else ():
+            known = not self._optimisers or id(weight.parameter) in optimised
+            assert self._writer is not None
+            self._writer.add_weight(weight.number, weight.described(known))
+
+    def _hook_optimisers(self) -> None:
+        before, after = self._guarded(self._before_update), self._guarded(self._after_update)
         for optimiser in self._optimisers:
-            before = self._guarded(self._before_update)
-            after = self._guarded(self._after_update)
             self._handles.append(optimiser.register_step_pre_hook(before))
             self._handles.append(optimiser.register_step_post_hook(after))
-        _watched.add(self._model)
-        self._active = True
-        self._arm()
+        if not self._compiled:
+            self._handles.append(self._last_call.follow(self._guarded))
 
     def _meta(self) -> dict[str, str]:
-        versions = f'{{"evenflow": "{__version__}", "torch": "{torch.__version__}"}}'
+        versions = {"evenflow": __version__, "torch": torch.__version__}
         return {
             "model": type(self._model).__name__,
             "every": str(self._every),
             "optimiser": ", ".join(type(o).__name__ for o in self._optimisers),
-            "versions": versions,
+            "versions": json.dumps(versions),
         }
 
     def _arm(self) -> None:
-        self._recorder.clear()
+        self._recorder.clear(spectra=self._step // self._every % SPECTRA_EVERY == 0)
+        self._eager.on()
         self._hooks.arm()
         self._reader.arm(note=self._notes)
         self._armed = True
 
+    def _disarm(self) -> None:
+        self._armed = False
+        self._eager.off()
+        self._hooks.disarm()
+        self._reader.disarm()
+
     def _stepped(self, loss: torch.Tensor | float | None) -> None:
-        if loss is not None:
-            self._losses.append(loss.detach() if isinstance(loss, torch.Tensor) else loss)
+        if loss is not None and not self._losses.add(loss) and "loss" not in self._last_call.told:
+            self._last_call.told.add("loss")
+            self._recorder.happened(self._step, "nonfinite", "loss", "the loss is NaN or infinite")
         if self._armed:
-            self._armed = False
+            if self._step == 0 and isinstance(loss, torch.Tensor):
+                ending = msgspec.json.encode(ending_of(loss)).decode()
+                if self._writer is not None:
+                    self._writer.tell({"ending": ending})
             self._record()
         self._step += 1
         if self._step % self._every == 0:
             self._arm()
 
     def _record(self) -> None:
-        self._hooks.disarm()
         if not self._reader.saw_gradients():
-            parameters = list(self._model.parameters())
-            self._reader.before(parameters)
+            self._reader.before(self._model.parameters())
             if self._optimisers and self._reader.saw_gradients():
                 self._say("the optimiser had not made its step: call w.step() after it")
-        self._reader.disarm()
+        self._disarm()
+        self._recorder.transfers.fetch()
         scale = self._scaler.get_scale() if self._scaler is not None else 1.0
-        before, after = self._reader.norms(scale)
-        scalars = losses(self._losses)
-        self._losses.clear()
-        scalars |= {"norm_before": before, "norm_after": after}
-        if self._optimisers:
-            scalars["learning_rate"] = float(self._optimisers[0].param_groups[0]["lr"])
-        self._recorder.record(self._step, scalars, scale)
+        groups = self._optimisers[0].param_groups if self._optimisers else [{"lr": math.nan}]
+        self._recorder.record(
+            self._step,
+            self._losses.fetched(),
+            self._reader.norms(scale),
+            float(groups[0]["lr"]),
+            scale,
+            sharded=self._sharded,
+        )
+        self._verdicts.sampled(self._step)
         if not self._hooks.gradients and not self._reader.saw_gradients():
             self._say("no backward pass was seen: only activations are recorded")
 
     def _before_update(self, optimiser: Optimiser, *_: Any) -> None:
+        cause = self._last_call.cause()
+        if cause is not None:
+            self._recorder.happened(self._step, "nonfinite", *cause)
+            self._verdicts.look(self._step)
         if self._armed:
             self._reader.before(p for group in optimiser.param_groups for p in group["params"])
 
@@ -207,17 +253,17 @@ class Watch:
         if self._armed:
             self._reader.after(p for group in optimiser.param_groups for p in group["params"])
 
-    def _guarded(self, hook: Callable[..., None]) -> Callable[..., None]:
+    def _guarded(self, hook: Callable[..., Any]) -> Callable[..., Any]:
         """``hook``, whose failures end the watch and not the training."""
 
-        @functools.wraps(hook, assigned=("__doc__",))
-        def safe(*args: Any, **kwargs: Any) -> None:
+        def safe(*args: Any, **kwargs: Any) -> Any:
             if not self._active:
-                return
+                return None
             try:
-                hook(*args, **kwargs)
+                return hook(*args, **kwargs)
             except Exception as error:
                 self._step_aside(error)
+                return None
 
         return safe
 
@@ -226,30 +272,31 @@ class Watch:
         if self._writer is None:
             return
         try:
-            said = f"{type(error).__name__}: {error}" if error is not None else ""
-            self._recorder.happened(self._step, "end", "", said)
+            if error is not None:
+                said = f"{type(error).__name__}: {error}"
+                self._recorder.happened(self._step, "interrupted", "", said)
             finished = "yes" if error is None else "no"
             self._writer.tell({"total_steps": str(self._step), "finished": finished})
+            self._verdicts.look(self._step)
             self._writer.close()
         except EvenflowError as failure:
             self._step_aside(failure)
 
     def _release(self) -> None:
         """Take every hook off the model and the optimisers."""
-        self._active = self._armed = False
-        self._hooks.disarm()
-        self._reader.disarm()
+        self._active = False
+        self._disarm()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self._last_call.forget()
         _watched.discard(self._model)
 
     def _step_aside(self, error: Exception) -> None:
         if self._active:
             self._release()
-        what = (
-            str(error) if isinstance(error, EvenflowError) else f"{type(error).__name__}: {error}"
-        )
+        ours = isinstance(error, EvenflowError)
+        what = str(error) if ours else f"{type(error).__name__}: {error}"
         self._say(f"the training goes on without being watched: {what}")
 
     def _say(self, words: str) -> None:

@@ -1,0 +1,42 @@
+"""Quantities of a tensor that are too dear for every sample: effective rank, exact percentiles."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MOST = 2**20
+"""Most elements that percentiles are taken from; an even part of a larger tensor."""
+
+
+def effective_rank(rows: NDArray[np.floating[Any]]) -> float:
+    """Participation ratio (tr C)²/tr C² of the second-moment matrix C of rows, one an example.
+
+    Means of (x·y)² and |x|²|y|² over pairs of different rows, so that few rows do not bias it;
+    at most their width. NaN for fewer than two rows, and for rows that are not finite or all 0.
+    """
+    if len(rows) < 2 or not np.isfinite(rows).all():
+        return math.nan
+    x = rows.astype(np.float64)
+    x /= np.abs(x).max() or 1.0
+    gram = x @ x.T
+    norms = np.diag(gram)
+    whole = norms.sum() ** 2 - (norms**2).sum()
+    squares = (gram**2).sum() - (norms**2).sum()
+    if whole <= 0:
+        return math.nan
+    width = float(rows.shape[1])
+    return min(float(whole / squares), width) if squares > 0 else width
+
+
+def exact_percentiles(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """2nd and 98th percentile of the finite values."""
+    part = values[:: -(-values.size // _MOST)]
+    part = part[np.isfinite(part)]
+    if not part.size:
+        return math.nan, math.nan
+    low, high = np.percentile(part, (2, 98))
+    return float(low), float(high)

@@ -1,0 +1,56 @@
+"""The last batch, held until the next, so that the origin of a NaN can still be found."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from evenflow.torch.watch.autopsy import Cause, autopsy
+from evenflow.torch.watch.hooks import Guard
+from evenflow.torch.watch.layers import Weight
+
+
+class LastCall:
+    """What the model was last called with in training, and whether its gradients are numbers.
+
+    Only in the host's memory: on a device every look at a value would make it wait.
+    """
+
+    def __init__(self, model: nn.Module, weights: list[Weight]) -> None:
+        self._model, self._weights = model, weights
+        self._call: tuple[Any, Any] | None = None
+        trainable = [w.parameter for w in weights if w.parameter.requires_grad]
+        on_host = all(p.device.type == "cpu" and not hasattr(p, "to_local") for p in trainable)
+        # A NaN in the loss reaches every gradient: two are looked at, one at either end.
+        self._ends = [trainable[0], trainable[-1]] if trainable and on_host else []
+        self.told: set[str] = set()
+
+    def follow(self, guard: Guard) -> RemovableHandle:
+        """Keep what the model is called with from now on."""
+        return self._model.register_forward_pre_hook(guard(self._keep), with_kwargs=True)
+
+    def forget(self) -> None:
+        """Let the batch go."""
+        self._call = None
+
+    def cause(self) -> Cause | None:
+        """Where NaN or infinity began, if the gradients now hold any; told once."""
+        if "cause" in self.told or self._call is None or not any(map(_bad, self._ends)):
+            return None
+        self.told.add("cause")
+        return autopsy(self._model, *self._call, self._weights)
+
+    def _keep(self, _module: nn.Module, args: Any, kwargs: Any) -> None:
+        if torch.is_grad_enabled():
+            self._call = args, kwargs
+
+
+def _bad(parameter: torch.Tensor) -> bool:
+    gradient = parameter.grad
+    if gradient is None or not gradient.numel() or gradient.layout != torch.strided:
+        return False
+    return not math.isfinite(gradient.view(-1)[0].item())

@@ -1,0 +1,88 @@
+"""What is measured at wider intervals: effective ranks, layer Jacobians, percentiles of all values.
+
+They cost more than the rest of a sample together; at ``EVERY`` samples' distance they do not show.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from evenflow.record.jacobian import mean_singular_value
+from evenflow.record.run_layout import Layout, sampled
+from evenflow.record.run_spectra import effective_rank, exact_percentiles
+from evenflow.record.run_sums import QUANTITIES
+from evenflow.record.run_writer import Reading
+from evenflow.theory.activations import find
+from evenflow.torch.watch.layers import Layer
+from evenflow.torch.watch.meter import Array, Transfers, signal
+
+EVERY = 100
+"""Samples from one measurement of spectra to the next."""
+_JACOBIAN_LIMIT = 512
+"""Largest matrix whose singular values are taken."""
+
+
+class Spectra:
+    """Spectra of the outputs of one step, where it is one that measures them."""
+
+    def __init__(self, transfers: Transfers) -> None:
+        self._transfers = transfers
+        self._found: dict[tuple[int, str], float] = {}
+        self.wanted = False
+
+    def arm(self, *, wanted: bool) -> None:
+        """Start a new step."""
+        self._found.clear()
+        self.wanted = wanted
+
+    def signal(self, number: int, tensor: torch.Tensor, channels_first: bool) -> None:
+        """Effective rank and percentiles of a layer's output."""
+        if not self.wanted or tensor.dim() < 2 or not tensor.numel():
+            return
+
+        def use(values: Array, layout: Layout) -> None:
+            rows = _rows(values, layout)
+            self._found[number, "effective_rank"] = effective_rank(rows)
+            low, high = exact_percentiles(values)
+            self._found[number, "percentile_2"] = low
+            self._found[number, "percentile_98"] = high
+
+        x, layout = signal(tensor, channels_first)
+        self._transfers.sample(x, layout, use)
+
+    def jacobian(self, layer: Layer, before: nn.Module, z: torch.Tensor) -> None:
+        """Mean singular value of what a linear layer and the activation after it do together."""
+        if not self.wanted or not isinstance(before, nn.Linear) or z.dim() != 2:
+            return
+        weight = before.weight
+        if z.shape[1] != before.out_features or max(weight.shape) > _JACOBIAN_LIMIT:
+            return
+        if hasattr(weight, "to_local"):
+            return
+        one = z[0].detach().double().cpu().numpy()
+        matrix = weight.detach().double().cpu().numpy()
+        if layer.activation and np.isfinite(one).all() and np.isfinite(matrix).all():
+            slope = find(layer.activation).derivative(one)
+            self._found[layer.number, "singular_value"] = mean_singular_value(matrix, slope)
+
+    def add_to(self, reading: Reading) -> None:
+        """Put what was found in its place among the quantities of the outputs."""
+        values, _ = reading
+        for (number, name), value in self._found.items():
+            if math.isfinite(value):
+                values[number, QUANTITIES.index(name)] = value
+
+
+def _rows(values: Array, layout: Layout) -> Array:
+    """The sample with one example a row."""
+    start, examples, example_pitch, groups, group_pitch, run = layout[:6].tolist()
+    flat = values[start:]
+    size = values.itemsize
+    view = np.lib.stride_tricks.as_strided(
+        flat, (examples, groups, run), (example_pitch * size, group_pitch * size, size)
+    )
+    return view.reshape(examples, sampled(layout) // examples)
