@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ SMALLEST_PIECE, LARGEST_PIECE = 1 << 18, 1 << 20
 """Elements that one call of a kernel makes: worth a thread, and even shares for all of them."""
 
 Array = NDArray[Any]
+T = TypeVar("T", bound=Any)
+"""Anything that slices: an array of NumPy's, or a tensor of torch's on a GPU."""
 Pitches = tuple[int, ...]
 
 
@@ -102,7 +104,7 @@ def _write_piece(piece: Piece, recipe: Recipe, key: Key, dtype: Dtype) -> None:
     out, kernel = piece.out, KERNELS[dtype]
     in_place = out.flags.c_contiguous and out.flags.aligned and out.dtype == kernel.storage
     values = out.reshape(-1) if in_place else np.empty(out.size, kernel.storage)
-    for rows, offset, columns, pitch in _rows(values, piece):
+    for rows, offset, columns, pitch in rows_of(values, out.shape, piece.offset, piece.pitches):
         kernel.fill(
             rows, offset, columns, pitch, tuple(key), recipe.uniform, recipe.low, recipe.scale
         )
@@ -110,31 +112,35 @@ def _write_piece(piece: Piece, recipe: Recipe, key: Key, dtype: Dtype) -> None:
         out[...] = values.reshape(out.shape)
 
 
-def _rows(values: Array, piece: Piece) -> Iterator[tuple[Array, int, int, int]]:
-    """Yield the two-dimensional parts that a kernel takes: rows of neighbouring elements.
+def rows_of(
+    values: T, shape: tuple[int, ...], offset: int, pitches: Pitches
+) -> Iterator[tuple[T, int, int, int]]:
+    """Yield the parts that a kernel takes: rows of neighbouring elements, evenly apart.
+
+    ``values`` holds the elements of ``shape`` one after another. A part is a slice of it, the
+    element that the first row begins with, the length of a row, and how far apart rows begin.
 
     Axes that follow each other without a gap count as one; of what remains, the last two go to the
     kernel and any others are looped over here.
     """
-    lengths, pitches = [1], [0]
-    for length, pitch in zip(piece.out.shape, piece.pitches, strict=True):
+    lengths, steps = [1], [0]
+    for length, pitch in zip(shape, pitches, strict=True):
         if length == 1:
             continue
-        if lengths[-1] == 1 or pitches[-1] == pitch * length:
-            lengths[-1], pitches[-1] = lengths[-1] * length, pitch
+        if lengths[-1] == 1 or steps[-1] == pitch * length:
+            lengths[-1], steps[-1] = lengths[-1] * length, pitch
         else:
             lengths.append(length)
-            pitches.append(pitch)
-    if pitches[-1] > 1:  # no two elements are neighbours
+            steps.append(pitch)
+    if steps[-1] > 1:  # no two elements are neighbours
         lengths.append(1)
-        pitches.append(1)
-    columns, rows, pitch = lengths.pop(), lengths.pop() if lengths else 1, 0
-    if len(pitches) > 1:
-        pitch = pitches[-2]
+        steps.append(1)
+    columns, rows, apart = lengths.pop(), lengths.pop() if lengths else 1, 0
+    if len(steps) > 1:
+        apart = steps[-2]
     for part, outer in enumerate(np.ndindex(*lengths)):
-        offset = piece.offset + sum(j * p for j, p in zip(outer, pitches, strict=False))
-        block = values[part * rows * columns : (part + 1) * rows * columns]
-        yield block, offset, columns, pitch
+        first = offset + sum(j * step for j, step in zip(outer, steps, strict=False))
+        yield values[part * rows * columns : (part + 1) * rows * columns], first, columns, apart
 
 
 def _processors() -> int:

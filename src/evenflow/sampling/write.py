@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -138,21 +139,41 @@ def _write_range(out: Array, parts: list[Part], full: Shape, start: int, draw: _
     out[...] = box.reshape(-1)[begin : begin + out.size].reshape(out.shape)
 
 
-def _write_box(out: Array, parts: list[Part], full: Shape, corner: Shape, draw: _Draw) -> None:
-    """Write the box of the full tensor that starts at ``corner``, slab by slab."""
+class Box(NamedTuple):
+    """What a box of the full tensor and one of its parts have in common."""
+
+    part: Part
+    where: tuple[slice, ...]
+    """Its place in the box."""
+    corner: Shape
+    """Of the place in the part's own tensor that it begins at."""
+    offset: int
+    """The element of the full tensor that it begins with."""
+
+
+def boxes(parts: list[Part], full: Shape, corner: Shape, extent: Shape) -> Iterator[Box]:
+    """Cut the box of ``extent`` at ``corner`` of the ``full`` tensor where its parts end."""
+    pitches = pitches_of(full)
     for part in parts:
         axis, low = part.axis, corner[part.axis]
-        begin, end = max(low, part.begin), min(low + out.shape[axis], part.end)
-        if begin >= end:
-            continue
-        slab = out[(slice(None),) * axis + (slice(begin - low, end - low),)]
-        if isinstance(part.distribution, Orthogonal | DeltaOrthogonal):
-            inside = (*corner[:axis], begin - part.begin, *corner[axis + 1 :])
-            _write_matrix(slab, part, part.distribution, inside, draw)
-        else:
+        begin, end = max(low, part.begin), min(low + extent[axis], part.end)
+        if begin < end:
             at = (*corner[:axis], begin, *corner[axis + 1 :])
-            offset = sum(map(operator.mul, at, pitches_of(full)))
-            _write_each(slab, part, offset, pitches_of(full), draw)
+            yield Box(
+                part,
+                (slice(None),) * axis + (slice(begin - low, end - low),),
+                (*corner[:axis], begin - part.begin, *corner[axis + 1 :]),
+                sum(map(operator.mul, at, pitches)),
+            )
+
+
+def _write_box(out: Array, parts: list[Part], full: Shape, corner: Shape, draw: _Draw) -> None:
+    """Write the box of the full tensor that starts at ``corner``, part by part."""
+    for part, where, inside, offset in boxes(parts, full, corner, out.shape):
+        if isinstance(part.distribution, Orthogonal | DeltaOrthogonal):
+            _write_matrix(out[where], part, part.distribution, inside, draw)
+        else:
+            _write_each(out[where], part, offset, pitches_of(full), draw)
 
 
 def _write_each(out: Array, part: Part, offset: int, pitches: Pitches, draw: _Draw) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from evenflow.errors import InputError, PlanError
-from evenflow.planning.distributions import Distribution
+from evenflow.planning.distributions import Blocks, DeltaOrthogonal, Distribution, Orthogonal
 from evenflow.planning.plan import Plan
 from evenflow.sampling import Dtype, fill
 from evenflow.sampling.arguments import parts_of
@@ -116,22 +118,30 @@ def write(tensor: torch.Tensor, distribution: Distribution, seed: int, name: str
     memory, start, shape = place_of(tensor)
     if memory.numel() == 0:
         return
+    given: dict[str, Any] = {"seed": seed, "name": name, "shape": shape, "start": start}
     with torch.no_grad():
-        on_host = memory.device.type == "cpu"
-        target = memory.detach() if on_host else torch.empty(memory.shape, dtype=memory.dtype)
-        fill(
-            as_array(target),
-            distribution,
-            seed=seed,
-            name=name,
-            shape=shape,
-            start=start,
-            dtype=dtype,
-        )
-        if not on_host:
-            memory.copy_(target)
-        elif not tensor.is_inference():  # so that autograd knows of a write that it didn't see
-            torch.autograd.graph.increment_version(tensor)
+        if memory.device.type == "cpu":
+            fill(as_array(memory.detach()), distribution, dtype=dtype, **given)
+        elif _is_filled_on_gpu(memory, distribution):
+            from evenflow.torch import triton_fill
+
+            triton_fill.fill(memory.detach(), distribution, **given)
+        else:
+            host = torch.empty(memory.shape, dtype=memory.dtype)
+            fill(as_array(host), distribution, dtype=dtype, **given)
+            memory.copy_(host)
+    if not tensor.is_inference():  # so that autograd knows of a write that it didn't see
+        torch.autograd.graph.increment_version(tensor)
+
+
+def _is_filled_on_gpu(memory: torch.Tensor, distribution: Distribution) -> bool:
+    """Whether a kernel on the GPU can make the values: each on its own, and Triton is there."""
+    parts = distribution.parts if isinstance(distribution, Blocks) else (distribution,)
+    return (
+        memory.device.type == "cuda"
+        and not any(isinstance(part, Orthogonal | DeltaOrthogonal) for part in parts)
+        and find_spec("triton") is not None
+    )
 
 
 def _fillable(tensor: torch.Tensor, name: str) -> Dtype:
