@@ -12,6 +12,7 @@ from evenflow.errors import InputError
 
 if TYPE_CHECKING:
     from evenflow.report.report import Report
+    from evenflow.study.reproduction import Reproduction
 
 Progress = Callable[[str, int, int, float], None]
 """Called with what is being done, steps done, steps in all, and the loss (NaN for none)."""
@@ -19,7 +20,7 @@ Progress = Callable[[str, int, int, float], None]
 
 @dataclass(frozen=True)
 class Study:
-    """One experiment."""
+    """One experiment on one network; its outcome is the report of a check."""
 
     summary: str
     """What it shows, in a line."""
@@ -32,15 +33,33 @@ class Study:
         return cast("Report", module.run(seed, progress))
 
 
-STUDIES = {
+@dataclass(frozen=True)
+class Paper:
+    """A paper's experiments, whose published results stand beside ours."""
+
+    summary: str
+    """What it shows, in a line."""
+    module: str
+    """The module whose ``REPRODUCTION`` knows its figures and tables."""
+
+    def load(self) -> Reproduction:
+        """Its figures and tables."""
+        return cast("Reproduction", importlib.import_module(self.module).REPRODUCTION)
+
+
+STUDIES: dict[str, Study | Paper] = {
     "main-job": Study(
         "the network of Glorot and Bengio 2010, under the old heuristic and as planned",
         "evenflow.study.main_job",
     ),
+    "glorot2010": Paper(
+        "every figure and the table of Glorot and Bengio 2010, published beside ours",
+        "evenflow.study.glorot2010.reproduction",
+    ),
 }
 
 
-def find(name: str) -> Study:
+def find(name: str) -> Study | Paper:
     """The study of that name."""
     if name not in STUDIES:
         close = difflib.get_close_matches(name, STUDIES, n=1)

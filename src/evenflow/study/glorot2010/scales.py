@@ -1,0 +1,105 @@
+"""Scales of the reproduction: from a few minutes to the paper's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from evenflow.errors import InputError
+
+DATA = ("shapeset", "mnist", "cifar10", "small-imagenet")
+"""The columns of Table 1."""
+EPOCH = 20_000
+"""Updates of one epoch on the paper's time axis."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is done; everything else is as the paper has it."""
+
+    name: str
+    width: int
+    """Units of a hidden layer."""
+    updates: int
+    rates: tuple[float, ...]
+    """Learning rates that the search tries, by validation error at the end of the training."""
+    seeds: int
+    """Networks of each model at the rate found."""
+    test_images: int
+    looks: int
+    """How many times a training is looked at, evenly spread."""
+    fixed_images: int
+    """Examples of Shapeset's fixed training set for the support-vector machine."""
+    note: str
+    imagenet: str = "small-imagenet-stand-in"
+    """The data set in the last column of Table 1."""
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """The columns of Table 1, each a data set."""
+        return (*DATA[:-1], self.imagenet)
+
+    def reduced(self) -> list[str]:
+        """What is less than in the paper, in words; empty for the paper's own scale."""
+        full = SCALES["paper"]
+        parts = []
+        if self.width < full.width:
+            parts.append(f"{self.width} units a layer in place of {full.width}")
+        if self.updates < full.updates:
+            parts.append(f"{self.updates:,} updates in place of {full.updates:,}")
+        if len(self.rates) < len(full.rates):
+            tried = ", ".join(f"{rate:g}" for rate in self.rates)
+            parts.append(f"learning rates tried: {tried}")
+        if self.test_images < full.test_images:
+            parts.append(f"{self.test_images:,} test images in place of {full.test_images:,}")
+        if self.imagenet != DATA[-1]:
+            parts.append("grey CIFAR-10 of 37×37 pixels stands in for Small-ImageNet")
+        return parts
+
+
+SCALES = {
+    scale.name: scale
+    for scale in (
+        Scale(
+            name="smoke",
+            width=64,
+            updates=300,
+            rates=(0.1,),
+            seeds=1,
+            test_images=1000,
+            looks=10,
+            fixed_images=500,
+            note="everything once, in minutes: whether it runs, not what it shows",
+        ),
+        Scale(
+            name="small",
+            width=1000,
+            updates=100_000,
+            rates=(0.1, 0.03, 0.01),
+            seeds=3,
+            test_images=10_000,
+            looks=20,
+            fixed_images=5000,
+            note="the paper's networks, fewer updates: a night on a laptop",
+        ),
+        Scale(
+            name="paper",
+            width=1000,
+            updates=5_000_000,
+            rates=(0.3, 0.1, 0.03, 0.01, 0.003, 0.001),
+            seeds=5,
+            test_images=10_000,
+            looks=100,
+            fixed_images=100_000,
+            note="as in 2010: five million updates of every model",
+        ),
+    )
+}
+
+
+def scale(name: str, updates: int | None = None, *, imagenet: bool = False) -> Scale:
+    """The scale of that name; ``updates`` and ``imagenet`` take the place of what it says."""
+    if name not in SCALES:
+        raise InputError(f"there is no scale {name!r}", remedy=f"choose one of {', '.join(SCALES)}")
+    found = SCALES[name]
+    found = replace(found, imagenet=DATA[-1]) if imagenet else found
+    return found if updates is None else replace(found, updates=updates)

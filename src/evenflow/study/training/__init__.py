@@ -1,0 +1,1 @@
+"""Training: many networks of one shape advance together, each weight matrix is written once."""

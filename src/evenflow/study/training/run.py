@@ -1,0 +1,169 @@
+"""The course of a training: batches, evaluations and looks at the layers, from one to the next.
+
+Its whole state is arrays, so that it can be saved at any step and goes on from there to the same
+numbers: a batch is a pure function of (seed, step), and no generator is drawn from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from evenflow.study.data import DataSet
+from evenflow.study.statistics import EXAMPLES, Look, jacobians, observe
+from evenflow.study.training.bank import Bank
+from evenflow.study.training.stepping import stepper
+from evenflow.study.trial import BATCH, Trial
+
+State = dict[str, NDArray[np.generic]]
+"""Everything of one network's training, by name."""
+
+_AT_ONCE = 1000
+"""Test images that go through the networks together."""
+
+
+class Course:
+    """The training of N trials of one shape, side by side; N is 1 on a processor.
+
+    The trials agree in all but scheme, rate and seed.
+    """
+
+    def __init__(self, trials: Sequence[Trial], data: Sequence[DataSet], device: str) -> None:
+        """Start anew; ``data`` has the data set of each trial, under its own seed."""
+        self.trials, self.data = trials, data
+        self.device = torch.device(device)
+        first, shape = trials[0], data[0]
+        classes = len(shape.classes)
+        drawn = [t.network.weights(shape.input_dim, classes, t.seed) for t in trials]
+        weights = [
+            torch.from_numpy(np.stack(layer)).to(self.device) for layer in zip(*drawn, strict=True)
+        ]
+        rates = [trial.rate for trial in trials]
+        network = first.network
+        self.bank = Bank(weights, network.activation, network.cost, rates, BATCH)
+        self.update = 0
+        self._cost = torch.zeros(len(trials), dtype=torch.float64, device=self.device)
+        self._since = 0
+        self._seen: list[dict[str, list[NDArray[np.generic]]]] = [{} for _ in trials]
+        self._evaluated, self._observed = set(first.evaluated_at()), set(first.observed_at())
+        rows = _evenly(len(shape.test.labels), EXAMPLES)
+        self._fixed = shape.test.images[rows], shape.test.labels[rows]
+        self._step = stepper(self.bank, first.method)
+        self._look()
+
+    @property
+    def over(self) -> bool:
+        """Whether every update was made, or no network has a finite cost any more."""
+        return self.update >= self.trials[0].updates or not bool(self._cost.isfinite().any())
+
+    def advance(self, most: int) -> None:
+        """Make up to ``most`` updates, and look wherever the trials say so."""
+        last = min(self.update + most, self.trials[0].updates)
+        while self.update < last and not self.over:
+            self._load(self.update)
+            self._step()
+            self._cost += self.bank.losses
+            self.update += 1
+            self._since += 1
+            if self.update in self._evaluated or self.update in self._observed:
+                self._look()
+
+    def states(self) -> list[State]:
+        """The state of each trial; ``resume`` goes on from it."""
+        states = []
+        for n in range(len(self.trials)):
+            state = self.seen()[n]
+            for layer, (weight, bias) in enumerate(
+                zip(self.bank.weights, self.bank.biases, strict=True)
+            ):
+                state[f"weight.{layer}"] = weight[n].cpu().numpy()
+                state[f"bias.{layer}"] = bias[n].cpu().numpy()
+            state["course"] = np.array([self.update, self._since, float(self._cost[n])])
+            states.append(state)
+        return states
+
+    def seen(self) -> list[State]:
+        """What was seen of each trial so far, by name; the first axis is time."""
+        return [{key: np.stack(rows) for key, rows in seen.items()} for seen in self._seen]
+
+    def resume(self, states: Sequence[State]) -> None:
+        """Go on from states that were all saved after the same number of updates."""
+        for n, state in enumerate(states):
+            for layer, (weight, bias) in enumerate(
+                zip(self.bank.weights, self.bank.biases, strict=True)
+            ):
+                weight[n].copy_(torch.from_numpy(state[f"weight.{layer}"]))
+                bias[n].copy_(torch.from_numpy(state[f"bias.{layer}"]))
+            update, since, cost = state["course"]
+            self.update, self._since = int(update), int(since)
+            self._cost[n] = float(cost)
+            self._seen[n] = {
+                key: list(rows)
+                for key, rows in state.items()
+                if key != "course" and not key.startswith(("weight.", "bias."))
+            }
+
+    def _load(self, update: int) -> None:
+        for n, data in enumerate(self.data):
+            images, labels = data.batch(update, BATCH)
+            self.bank.inputs[n].copy_(torch.from_numpy(images))
+            self.bank.targets[n].copy_(self._one_hot(labels))
+
+    def _one_hot(self, labels: NDArray[np.int64]) -> Tensor:
+        classes = len(self.data[0].classes)
+        hot = torch.nn.functional.one_hot(torch.from_numpy(labels), classes)
+        return hot.to(self.device, torch.float32)
+
+    def _look(self) -> None:
+        if self.update in self._evaluated:
+            self._evaluate()
+        if self.update in self._observed:
+            self._observe()
+
+    def _evaluate(self) -> None:
+        cost = (self._cost / self._since).tolist() if self._since else [math.nan] * len(self.data)
+        self._cost.zero_()
+        self._since = 0
+        for n, wrong in enumerate(self._wrong("validation")):
+            self._note(n, "validation_error", wrong.mean())
+        for n, wrong in enumerate(self._wrong("test")):
+            self._note(n, "test_error", wrong.mean())
+            self._note(n, "training_cost", cost[n])
+            self._note(n, "evaluated_at", self.update)
+            self._seen[n]["wrong"] = [wrong]  # of the last evaluation alone
+
+    def _wrong(self, split: str) -> NDArray[np.bool_]:
+        """Which images each network takes for another class, (N, images)."""
+        examples = getattr(self.data[0], split)
+        rows = _evenly(len(examples.labels), self.trials[0].test_images)
+        parts = []
+        for start in range(0, len(rows), _AT_ONCE):
+            part = rows[start : start + _AT_ONCE]
+            images = torch.from_numpy(examples.images[part]).to(self.device)
+            guesses = self.bank.predict(images).argmax(2).cpu().numpy()
+            parts.append(guesses != examples.labels[part])
+        return np.concatenate(parts, axis=1)
+
+    def _observe(self) -> None:
+        images = torch.from_numpy(self._fixed[0]).to(self.device)
+        looks = observe(self.bank, images, self._one_hot(self._fixed[1]))
+        ends = self.update in (0, self.trials[0].updates)
+        few = images[:: max(1, len(images) // self.trials[0].jacobians)]
+        spectra: list[Look] = jacobians(self.bank, few) if ends else [{} for _ in looks]
+        for n, look in enumerate(looks):
+            self._note(n, "observed_at", self.update)
+            for key, value in (look | spectra[n]).items():
+                self._note(n, key, value)
+
+    def _note(self, n: int, key: str, value: object) -> None:
+        self._seen[n].setdefault(key, []).append(np.asarray(value))
+
+
+def _evenly(images: int, most: int) -> NDArray[np.intp]:
+    """At most ``most`` places, evenly spread: some data sets are sorted by class."""
+    return np.linspace(0, images - 1, min(most, images)).round().astype(np.intp)
