@@ -61,11 +61,11 @@ def fill(
 
     ``levels`` (256,) gives each grey level as a pixel. Returns how often an object was rejected.
     """
-    first, second = np.empty((20, 2)), np.empty((20, 2))
+    first, second, spans = np.empty((20, 2)), np.empty((20, 2)), np.empty((SIDE, 2), np.int64)
     rejections = 0
     for i in range(labels.size):
         labels[i], rejected = _draw(
-            images[i], np.uint64(start + i), seed_key, levels, first, second
+            images[i], np.uint64(start + i), seed_key, levels, first, second, spans
         )
         rejections += rejected
     return rejections
@@ -79,6 +79,7 @@ def _draw(
     levels: NDArray[Any],
     first: NDArray[np.float64],
     second: NDArray[np.float64],
+    spans: NDArray[np.int64],
 ) -> tuple[int, int]:
     """Make one example and return its label and the rejections; the others are scratch."""
     number, polarity, ground, _ = _words(index, 0, seed_key)
@@ -87,7 +88,7 @@ def _draw(
 
     kind, grey, r1, r3 = _object(index, 64, seed_key, light)
     s0, s1, x, y = _place(first, index, 65, seed_key, kind, r1, r3)
-    _paint(image, first[: CORNERS[kind]], levels[grey])
+    _paint(image, first[: CORNERS[kind]], levels[grey], spans)
     if _below(number, 2) == 0:
         return LABELS[0, kind], 0
 
@@ -102,7 +103,7 @@ def _draw(
             * _overlap(first[: CORNERS[kind]], second[: CORNERS[other]], x, y, u, v)
         )
         if hidden <= HIDDEN * area:
-            _paint(image, second[: CORNERS[other]], levels[grey])
+            _paint(image, second[: CORNERS[other]], levels[grey], spans)
             return LABELS[1 + kind, other], rejections
     return LABELS[0, kind], PATIENCE
 
@@ -208,25 +209,29 @@ def _overlap(
 
 
 @compiled
-def _paint(image: NDArray[Any], corners: NDArray[np.float64], grey: Any) -> None:
+def _paint(
+    image: NDArray[Any], corners: NDArray[np.float64], grey: Any, spans: NDArray[np.int64]
+) -> None:
     """Fill a polygon as the authors' library did, without anti-aliasing.
 
     Corners are cut to whole pixels. An edge crosses the rows from its upper end to above its lower
     one, and the lowest row of all; each row is filled between its crossings, both included.
     """
     lowest = 0
-    left, right = np.full(SIDE, SIDE), np.full(SIDE, -1)
     for i in range(len(corners)):
         lowest = max(lowest, int(corners[i, 1]))
+    for y in range(lowest + 1):
+        spans[y, 0], spans[y, 1] = SIDE, -1
     for i in range(len(corners)):
         x0, y0 = int(corners[i - 1, 0]), int(corners[i - 1, 1])
         x1, y1 = int(corners[i, 0]), int(corners[i, 1])
         if y0 > y1:
             x0, y0, x1, y1 = x1, y1, x0, y0
         for y in range(y0, y1 if y1 < lowest or y0 == y1 else y1 + 1):
-            shift = (y - y0) * abs(x1 - x0) // (y1 - y0)
-            x = x0 + shift if x1 > x0 else x0 - shift
-            left[y], right[y] = min(left[y], x), max(right[y], x)
+            x = x0 + int((y - y0) * (x1 - x0) / (y1 - y0))
+            spans[y, 0], spans[y, 1] = min(spans[y, 0], x), max(spans[y, 1], x)
     for y in range(lowest + 1):
-        for x in range(left[y], right[y] + 1):
-            image[y * SIDE + x] = grey
+        left, right = spans[y, 0], spans[y, 1]
+        for x in range(SIDE):  # all of a row: a loop of random length costs more
+            inside = left <= x and x <= right
+            image[y * SIDE + x] = grey if inside else image[y * SIDE + x]
