@@ -144,7 +144,7 @@ def rows(graph: Any, derived: Any, found: Measured) -> list[Row]:
 
 def compared(moments: Any, interval: Any, values: list[float] | None) -> tuple[float, float, float]:
     """Log ratio, its standard error, and the share of draws inside the interval."""
-    if not values or max(values) == 0:
+    if not values or not 0 < max(values) < math.inf:  # a mask's −∞, say
         return math.nan, math.nan, math.nan
     array = np.array(values)
     error = array.std() / array.mean() / 2 / math.sqrt(len(array))

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from evenflow.errors import ActivationError, NoRuleError
+from evenflow.graph.constants import of_constant
 from evenflow.graph.fluctuation import Fluctuation, Interval, backwards, forwards
 from evenflow.graph.graph import Graph, Node
 from evenflow.graph.moments import Moments, Role
@@ -125,7 +126,12 @@ def _known(graph: Graph) -> dict[str, Moments]:
         if graph.input_dtypes.get(name, "float32").startswith(_FLOATS)
     }
     constants = {p.name: p.moments for p in graph.parameters.values() if p.moments is not None}
-    return inputs | constants
+    folded = {
+        name: of_constant(array)
+        for name, array in graph.values.items()
+        if array.dtype.kind in "fb"
+    }
+    return inputs | constants | folded
 
 
 class _Forward:
@@ -139,6 +145,8 @@ class _Forward:
 
     def run(self) -> None:
         for node in self.graph.nodes:
+            if node.name in self.graph.values:
+                continue
             if not node.dtype.startswith(_FLOATS):
                 self._enter_other(node)
                 continue
@@ -220,7 +228,7 @@ class _Backward:
 
     def __init__(self, forward: _Forward, cotangents: Mapping[str, float]) -> None:
         self.forward, self.graph = forward, forward.graph
-        values = forward.known.keys() | forward.blocked.keys()
+        values = (forward.known.keys() | forward.blocked.keys()) - self.graph.values.keys()
         self.floats = {name for name in values if self.graph.dtype(name) not in _NO_GRADIENT}
         self.gradients: dict[str, Moments] = {}
         self.parts: dict[str, dict[int, Moments]] = {}

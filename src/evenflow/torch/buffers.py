@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -43,6 +44,38 @@ def restore_buffers_(model: torch.nn.Module) -> Buffers:
                 said = f"{path}.{name}" if path else name
                 (restored if _mark(buffer) != before.get(name) else left).append(said)
     return Buffers(tuple(restored), tuple(left))
+
+
+def remade_buffers(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Numbers of buffers that are on the meta device, as far as their modules can remake them.
+
+    The model is left as it is: each module writes to a stand-in that has buffers of its own.
+    """
+    found: dict[str, torch.Tensor] = {}
+    with torch.no_grad(), torch.random.fork_rng(devices=_devices(model)):
+        for path, module, _ in _modules(model, None):
+            if not all(t.is_meta for t in (*_own(module).values(), *module.parameters())):
+                continue
+            stand_in = copy.copy(module)
+            stand_in._buffers = {
+                name: None if buffer is None else torch.empty_like(buffer, device="cpu")
+                for name, buffer in module._buffers.items()
+            }
+            before = {name: _mark(b) for name, b in _own(stand_in).items()}
+            for remake in _means(stand_in, _writer_of(model, path)):
+                remake()
+            for name, buffer in _own(stand_in).items():
+                if _mark(buffer) != before.get(name) and not buffer.is_meta:
+                    found[f"{path}.{name}" if path else name] = buffer
+    return found
+
+
+def _writer_of(model: torch.nn.Module, path: str) -> Callable[[Any], Any] | None:
+    """The ``_init_weights`` of the nearest Transformers model around a module."""
+    writer = getattr(model, "_init_weights", None)
+    for end in (place for place, letter in enumerate(path) if letter == "."):
+        writer = getattr(model.get_submodule(path[:end]), "_init_weights", writer)
+    return writer
 
 
 def _modules(

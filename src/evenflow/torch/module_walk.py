@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch.utils import _pytree as pytree
 
@@ -59,6 +60,7 @@ def walk(model: torch.nn.Module, call: Call, parameters: ModelParameters, reason
         names,
         trace=f"module walk: {reason}",
         input_dtypes={name: dtype_of(tensor) for name, tensor in joined.inputs.items()},
+        values=joined.values,
     )
 
 
@@ -143,6 +145,7 @@ class _Joined:
     inputs: dict[str, torch.Tensor] = field(default_factory=dict)
     constants: dict[str, Parameter] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
+    values: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     known: dict[int, tuple[str, int]] = field(default_factory=dict)
     """id of a tensor → name of the value that it is, and its version then."""
 
@@ -166,7 +169,7 @@ class _Joined:
             self._opaque(visit, sources)
             return
         own = ModelParameters(visit.module)
-        part = read(program, own)
+        part = read(program, own, visit.call)
         renamed = dict(zip(part.inputs, sources, strict=True))
         for name, parameter in part.parameters.items():
             if name in own.tensors:
@@ -179,6 +182,7 @@ class _Joined:
         for node in part.nodes:
             renamed.setdefault(node.name, f"{visit.name}_{node.name}")
             self.nodes.append(_renamed(node, renamed, visit.path))
+        self.values |= {renamed[n]: array for n, array in part.values.items() if n in renamed}
         self._learn(visit, [renamed[name] for name in part.outputs])
 
     def _opaque(self, visit: _Visit, sources: list[str]) -> None:

@@ -15,9 +15,12 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
+from torch.utils._pytree import tree_map
 
 from evenflow.graph.graph import Argument, Graph, Node, Parameter, Ref
 from evenflow.graph.measured import measured as moments_of
+from evenflow.torch.fold import Folder
+from evenflow.torch.inline import inline_regions
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
 from evenflow.torch.stale import stale_values
@@ -26,13 +29,28 @@ _LIBRARIES = (str(Path(torch.__file__).parent), "<")
 
 
 def export(module: torch.nn.Module, call: Call) -> tuple[ExportedProgram | None, str]:
-    """The exported program, or None and the reason why there is none."""
+    """The exported program, or None and the reason why there is none.
+
+    What the model returns beside tensors and numbers (a cache of keys and values, say) is None in
+    the program.
+    """
+    hook = module.register_forward_hook(_plain_output)
     try:
         with _quiet():
-            return torch.export.export(module, call.args, dict(call.kwargs), strict=False), ""
+            program = torch.export.export(module, call.args, dict(call.kwargs), strict=False)
+            inline_regions(program)
+            return program, ""
     except Exception as error:  # export fails in as many ways as there are models
         first = (str(error).strip().splitlines() or [""])[0]
         return None, f"{type(error).__name__}: {' '.join(first.split())}"
+    finally:
+        hook.remove()
+
+
+def _plain_output(_module: torch.nn.Module, _given: Any, output: Any) -> Any:
+    """What the model returns, None in place of all that an exported program cannot return."""
+    plain = (torch.Tensor, int, float, bool, str)
+    return tree_map(lambda leaf: leaf if isinstance(leaf, plain) else None, output)
 
 
 @contextmanager
@@ -48,9 +66,10 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def read(program: ExportedProgram, parameters: ModelParameters) -> Graph:
-    """Turn the exported program's nodes into ours."""
+def read(program: ExportedProgram, parameters: ModelParameters, call: Call) -> Graph:
+    """Turn the exported program's nodes into ours; ``call`` is what it was exported with."""
     held, used = _held(program, parameters)
+    folder = Folder(program, parameters, call)
     inputs = {
         node.name: node.meta["val"]
         for node in program.graph.nodes
@@ -59,14 +78,17 @@ def read(program: ExportedProgram, parameters: ModelParameters) -> Graph:
         and isinstance(node.meta.get("val"), torch.Tensor)
     }
     stale = stale_values(program.graph)
+    before = dict(held)
     nodes: list[Node] = []
     for node in program.graph.nodes:
         if node.op != "call_function" or node.meta.get("val") is None:  # an assertion, say
             continue
+        folder.run(node)
         nodes.append(_node(node, held))
         for value in stale.get(node, ()):
             nodes.append(_overwritten(value, node, held))
             held[value.name] = nodes[-1].name
+            folder.written(value.name, nodes[-1].name)
     (output,) = (node for node in program.graph.nodes if node.op == "output")
     return Graph(
         {name: tuple(tensor.shape) for name, tensor in inputs.items()},
@@ -74,6 +96,7 @@ def read(program: ExportedProgram, parameters: ModelParameters) -> Graph:
         tuple(nodes),
         tuple(held.get(node.name, node.name) for node in output.all_input_nodes),
         input_dtypes={name: dtype_of(tensor) for name, tensor in inputs.items()},
+        values={before.get(name, name): array for name, array in folder.values.items()},
     )
 
 

@@ -43,7 +43,7 @@ def trace(call: Call, parameters: ModelParameters) -> Trace:
     with torch.compiler.set_stance("force_eager"):
         program, reason = export(model, call)
         if program is not None:
-            graph = read(program, parameters)
+            graph = read(program, parameters, call)
             _require_types(graph, model)
             return Trace(fuse(graph), program)
         call.run(model)  # a fault of the user's own (a wrong shape, say) is told as such

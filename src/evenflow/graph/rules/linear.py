@@ -1,4 +1,4 @@
-"""Linear operations: matrix products and look-up. All are sums of products (``graph.contract``).
+"""Linear operations: matrix products. All are sums of products (``graph.contract``).
 
 Independent weights of mean zero and variance v over n terms: q' = n v q, and the same for every
 pair of elements, s' = n v s. Backwards the same sum runs over the outputs, and for the weight's own
@@ -165,27 +165,6 @@ def _einsum_back(step: Step, cotangent: Moments) -> Cotangents:
 
 
 register("einsum", forward=_einsum_forward, backward=_einsum_back)
-
-
-def _embedding(step: Step) -> Moments:
-    table = step.of("weight")
-    # Two positions hold unlike tokens: only the table's mean is common to them.
-    shape = step.node.shape
-    roles = ("examples", *("positions",) * (len(shape) - 2), "units")[-len(shape) :]
-    return Moments.independent(table.mean, table.second, shape, roles)  # type: ignore[arg-type]
-
-
-def _embedding_back(step: Step, cotangent: Moments) -> Cotangents:
-    # Each row gathers from the positions that hold its token: their number on average.
-    rows = step.shape("weight")[0]
-    uses = 1.0
-    for size in step.node.shape[:-1]:
-        uses *= size
-    second = cotangent.second * uses / max(rows, 1)
-    return {step.name("weight"): Moments.independent(0.0, second, step.shape("weight"))}
-
-
-register("embedding", forward=_embedding, backward=_embedding_back)
 
 
 def _bilinear_letters(step: Step) -> tuple[str, str]:
