@@ -9,6 +9,7 @@ import click
 from evenflow._version import __version__
 from evenflow.cli.check import check
 from evenflow.cli.defaults import defaults
+from evenflow.cli.derive import derive
 from evenflow.cli.explain import explain
 from evenflow.cli.gain import gain
 from evenflow.cli.init import init
@@ -49,6 +50,7 @@ def main(ctx: click.Context) -> None:
 
     \b
       evenflow check model.py:build --inputs 64x784
+      evenflow derive hf:llama
       evenflow plan hf:gpt2
       evenflow gain tanh
 
@@ -61,5 +63,5 @@ def main(ctx: click.Context) -> None:
         ctx.default_map = defaults(main)
 
 
-for verb in (check, plan, init, report, gain, rules, explain, study):
+for verb in (check, derive, plan, init, report, gain, rules, explain, study):
     main.add_command(verb)

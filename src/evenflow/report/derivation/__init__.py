@@ -1,0 +1,1 @@
+"""The report of a derivation: a table by module, and a page with both profiles through depth."""
