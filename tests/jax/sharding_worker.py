@@ -30,7 +30,7 @@ from evenflow.sampling import sample
 
 AUTO = jax.make_mesh((4, 2), ("a", "b"), axis_types=(AxisType.Auto,) * 2)
 EXPLICIT = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Explicit,))
-SPECS = (P("a", "b"), P("b"), P(None, "a"), P(("b", "a")), P())
+SPECS = (P("a", "b"), P(("b", "a")), P(None, "a"), P("b"))
 SHAPE = (64, 48)
 PACKED = Blocks(0, (24, 40), (Normal(0.1), Uniform(0.2)))  # ends within a device's part
 ELEMENTWISE: tuple[Distribution, ...] = (Uniform(0.1), Normal(0.02), TruncatedNormal(0.02))
@@ -48,16 +48,15 @@ def same_as_numpy(array: jax.Array, distribution: Distribution) -> None:
 
 
 def meshes() -> None:
-    for spec in SPECS:
-        for distribution in (*ELEMENTWISE, Orthogonal(2.0)):
-            array = drawn(distribution, NamedSharding(AUTO, spec))
-            assert array.sharding == NamedSharding(AUTO, spec)
-            same_as_numpy(array, distribution)
+    for spec, distribution in zip(SPECS, (*ELEMENTWISE, Orthogonal(2.0)), strict=True):
+        array = drawn(distribution, NamedSharding(AUTO, spec))
+        assert array.sharding == NamedSharding(AUTO, spec)
+        same_as_numpy(array, distribution)
 
 
 def packed() -> None:
     for distribution in (PACKED, Blocks(0, (32, 32), (Orthogonal(1.0), Orthogonal(2.0)))):
-        for spec in SPECS:
+        for spec in SPECS[1:3]:
             same_as_numpy(drawn(distribution, NamedSharding(AUTO, spec)), distribution)
 
 
@@ -97,7 +96,7 @@ def trees() -> None:
     same_as_numpy(inside, Normal(0.02))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.sampled_from([*ELEMENTWISE, Orthogonal(1.0)]),
     st.sampled_from(["float32", "float16", "bfloat16"]),

@@ -32,7 +32,7 @@ def test_fans_by_named_axes_are_jaxs(order: list[int], ins: int, outs: int) -> N
 
 @pytest.mark.parametrize(
     "scheme",
-    ["glorot_uniform", "he_truncated", "lecun_normal", "heuristic", "auto", "orthogonal"],
+    ["glorot_uniform", "he_truncated", "auto", "orthogonal"],
 )
 def test_values_follow_the_key(scheme: str) -> None:
     init = efj.initializer(scheme)
@@ -81,8 +81,8 @@ def test_one_key_a_layer_by_vmap() -> None:
 
 @pytest.mark.parametrize("kind", ["threefry2x32", "rbg", "unsafe_rbg"])
 def test_keys_of_every_generator_differ(kind: str) -> None:
-    keys = jax.random.split(jax.random.key(0, impl=kind), 50)
-    assert len({tuple(key_words(key).tolist()) for key in keys}) == 50
+    keys = jax.random.split(jax.random.key(0, impl=kind), 20)
+    assert len({tuple(key_words(key).tolist()) for key in keys}) == 20
 
 
 def test_old_keys_are_as_good_as_new_ones() -> None:
