@@ -13,6 +13,7 @@ from evenflow.study.data.files import Remote, fetch, places
 from evenflow.study.data.image_tree import find_tree, is_lossy, read_tree
 
 NAME, SIDE = "cifar10", 32
+FOLDERS = (NAME, "cifar10-jpeg")
 CLASSES = (
     "airplane",
     "automobile",
@@ -74,7 +75,7 @@ def photographs(data_dir: Path | None) -> Photographs:
 
     Of the published batches the fifth validates; of images, the last fifth of each class.
     """
-    folders = [f for n in (NAME, "cifar10-jpeg") for f in places(n, data_dir)]
+    folders = [f for n in FOLDERS for f in places(n, data_dir)]
     if found := find_batches(folders):
         return _from_batches(*found)
     if tree := find_tree(folders, "cifar*.tar*", CLASSES, SIDE):

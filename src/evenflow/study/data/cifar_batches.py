@@ -6,9 +6,11 @@ Each has five training batches and one test batch of 10,000 examples, with the s
 from __future__ import annotations
 
 import tarfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
@@ -53,9 +55,9 @@ def read_archive(version: Version, path: Path) -> tuple[Records, Records]:
         with tarfile.open(path) as archive:
             for member in archive:
                 name = Path(member.name).name
-                if name in version.batches and (file := archive.extractfile(member)):
-                    contents[name] = file.read()
-    except (OSError, EOFError, tarfile.TarError) as error:
+                if member.isfile() and name in version.batches:
+                    contents[name] = cast("IO[bytes]", archive.extractfile(member)).read()
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise InputError(
             f"the archive cannot be read: {error}", where=str(path), remedy=INTACT
         ) from error

@@ -19,8 +19,6 @@ Labels = NDArray[np.int64]
 """Indices into ``DataSet.classes``, (n,)."""
 Records = NDArray[np.uint8]
 """Examples (n, 1 + d) as bytes: a row is a label and the pixels of its image."""
-LEVELS = (np.arange(256) / 255).astype(np.float32)
-"""Of a byte, from 0 to 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +37,7 @@ class Examples:
     @cached_property
     def images(self) -> Images:
         """All images (n, d), from 0 to 1."""
-        return LEVELS[self.pixels]
+        return scaled(self.pixels)
 
     def batch(self, step: int, size: int, seed: int) -> tuple[Images, Labels]:
         """Batch ``step`` of one epoch after another, each in an order of its own.
@@ -55,7 +53,7 @@ class Examples:
             taken.append(part)
             at += len(part)
         rows = taken[0] if len(taken) == 1 else np.concatenate(taken)
-        return LEVELS[self.pixels[rows]], self.labels[rows]
+        return scaled(self.pixels[rows]), self.labels[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +62,6 @@ class Stream:
 
     stream: Callable[[int, int], tuple[Images, Labels]]
     """``stream(start, count)`` makes the examples start, …, start + count − 1."""
-
-    def batch(self, step: int, size: int, seed: int) -> tuple[Images, Labels]:  # noqa: ARG002
-        """Batch ``step``: fresh examples, which the stream's own seed decides."""
-        return self.stream(step * size, size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +102,15 @@ class DataSet:
         A pure function of (seed, step, size). An online set gives fresh examples, a finite one goes
         through shuffled epochs.
         """
+        if isinstance(self.train, Stream):
+            return self.train.stream(step * size, size)
         return self.train.batch(step, size, self.seed)
+
+
+def scaled(pixels: NDArray[np.uint8]) -> Images:
+    """Bytes as pixels from 0 to 1."""
+    images: Images = np.divide(pixels, 255, dtype=np.float32)
+    return images
 
 
 def class_frequencies(labels: Labels, classes: int) -> tuple[float, ...]:
@@ -116,7 +118,7 @@ def class_frequencies(labels: Labels, classes: int) -> tuple[float, ...]:
     return tuple((np.bincount(labels, minlength=classes) / len(labels)).tolist())
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=128)  # trainings of as many seeds may go on together
 def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     """The order of the examples in an epoch: by random words, two of 32 bits each.
 

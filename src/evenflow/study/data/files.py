@@ -40,9 +40,10 @@ def places(name: str, data_dir: Path | None) -> list[Path]:
 
     Raises ``InputError`` when the folder that the user named is not there.
     """
-    named = data_dir or (Path(value) if (value := os.environ.get(VARIABLE)) else None)
-    if named is None:
+    value = data_dir or os.environ.get(VARIABLE)
+    if not value:
         return []
+    named = Path(value).expanduser()
     if not named.is_dir():
         raise InputError(
             "there is no such folder of data sets",
@@ -80,27 +81,20 @@ def fetch(remote: Remote, name: str, remedy: str) -> Path:
     make_folder(folder)
     part = folder / f".{remote.name}.part"
     failures: list[str] = []
-    with FileLock(folder / f".{remote.name}.lock"):
-        for url in remote.urls:
-            try:
-                return Path(
-                    pooch.retrieve(
-                        url,
-                        f"sha256:{remote.sha256}",
-                        fname=remote.name,
-                        path=folder,
-                        downloader=lambda url, output, _: _resume(url, Path(output), part),
-                    )
-                )
-            except (requests.RequestException, ValueError) as error:
-                failures.append(f"{url}: {_told(error)}")
-            except OSError as error:
-                part.unlink(missing_ok=True)
-                raise InputError(
-                    f"{remote.name} cannot be written to the cache: {error.strerror or error}",
-                    where=str(folder),
-                    remedy="make room, or set XDG_CACHE_HOME to a folder that has some",
-                ) from error
+    try:
+        with FileLock(folder / f".{remote.name}.lock"):
+            for url in remote.urls:
+                try:
+                    return _retrieve(url, remote, folder, part)
+                except (requests.RequestException, ValueError) as error:
+                    failures.append(f"{url}: {_told(error)}")
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(
+            f"{remote.name} cannot be written to the cache: {error.strerror or error}",
+            where=str(folder),
+            remedy="make room, or set XDG_CACHE_HOME to a folder that has some",
+        ) from error
     kept = f" ({part.stat().st_size:,} bytes are kept to go on from)" if part.exists() else ""
     raise InputError(
         f"{remote.name} is not here and could not be downloaded{kept}: {'; '.join(failures)}",
@@ -128,6 +122,16 @@ def decoded(
     return train, test
 
 
+def _retrieve(url: str, remote: Remote, folder: Path, part: Path) -> Path:
+    """The file in ``folder`` if it has the right checksum, or downloaded to there and checked."""
+
+    def download(url: str, output: str, _: object) -> None:
+        _resume(url, Path(output), part)
+
+    checksum = f"sha256:{remote.sha256}"
+    return Path(pooch.retrieve(url, checksum, remote.name, folder, downloader=download))
+
+
 def _resume(url: str, output: Path, part: Path) -> None:
     """Download ``url`` to ``output`` by way of ``part``, from where an earlier try left it."""
     had = part.stat().st_size if part.exists() else 0
@@ -135,14 +139,14 @@ def _resume(url: str, output: Path, part: Path) -> None:
     with requests.get(url, headers=headers, stream=True, timeout=30) as response:
         if had and response.status_code == requests.codes.requested_range_not_satisfiable:
             part.unlink()  # longer than the file is: not a part of it
-            return _resume(url, output, part)
+            _resume(url, output, part)
+            return
         response.raise_for_status()
         whole = response.status_code != requests.codes.partial_content
         with part.open("wb" if whole else "ab") as file:
             for chunk in response.iter_content(1 << 16):
                 file.write(chunk)
     os.replace(part, output)
-    return None
 
 
 def _told(error: Exception) -> str:

@@ -16,6 +16,12 @@ from evenflow.errors import InputError
 from evenflow.study.data.dataset import Examples
 from evenflow.study.data.files import INTACT, Remote, check, fetch
 
+NAMES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
 VALIDATION = 10_000
 """The last of the 60,000 training examples."""
 
@@ -34,6 +40,16 @@ class IdxFiles(NamedTuple):
     train_labels: IdxFile
     test_images: IdxFile
     test_labels: IdxFile
+
+    @classmethod
+    def published(cls, mirrors: tuple[str, ...], sums: tuple[tuple[str, str], ...]) -> IdxFiles:
+        """The files below the addresses ``mirrors``, by sha256 of the download and its content."""
+        return cls(
+            *(
+                IdxFile(Remote(name, tuple(mirror + name for mirror in mirrors), download), content)
+                for name, (download, content) in zip(NAMES, sums, strict=True)
+            )
+        )
 
 
 def splits(

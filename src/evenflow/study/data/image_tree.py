@@ -124,7 +124,7 @@ def _files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     try:
         with tarfile.open(path) as archive:
             for member in archive:
-                if content := archive.extractfile(member):
+                if member.isfile() and (content := archive.extractfile(member)):
                     yield member.name, content.read
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise InputError(

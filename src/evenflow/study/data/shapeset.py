@@ -14,7 +14,7 @@ import numpy as np
 
 from evenflow.errors import InputError
 from evenflow.sampling.contract import Key, key
-from evenflow.study.data.dataset import LEVELS, DataSet, Examples, Images, Labels, Stream
+from evenflow.study.data.dataset import DataSet, Examples, Images, Labels, Stream, scaled
 from evenflow.study.data.shapeset_kernel import SIDE, fill
 
 CLASSES = (
@@ -34,6 +34,7 @@ PRIORS = (1 / 6,) * 3 + (1 / 9,) * 3 + (1 / 18,) * 3
 TEST_SEED, TRAIN_SEED, VALIDATION_SEED = 0, 1, 2
 """Of the finite splits. Online training takes the seeds from 3 on."""
 FIXED, HELD_OUT = 100_000, 10_000
+BYTES = np.arange(256, dtype=np.uint8)
 
 
 def load(name: str, data_dir: Path | None, seed: int) -> DataSet:  # noqa: ARG001
@@ -72,7 +73,7 @@ def _generate(seed_key: Key, start: int, count: int) -> tuple[Images, Labels]:
         raise InputError(f"there are no examples {start} to {start + count - 1} of Shapeset")
     images = np.empty((count, SIDE * SIDE), np.float32)
     labels = np.empty(count, np.int64)
-    fill(images, labels, start, seed_key, LEVELS)
+    fill(images, labels, start, seed_key, scaled(BYTES))
     return images, labels
 
 
@@ -80,5 +81,5 @@ def _finite(seed: int, count: int) -> Examples:
     """The first examples under ``seed``, as bytes."""
     pixels = np.empty((count, SIDE * SIDE), np.uint8)
     labels = np.empty(count, np.int64)
-    fill(pixels, labels, 0, key(seed, "shapeset"), np.arange(256, dtype=np.uint8))
+    fill(pixels, labels, 0, key(seed, "shapeset"), BYTES)
     return Examples(pixels, labels)
