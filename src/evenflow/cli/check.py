@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
+from evenflow.cli.again import command_line
+from evenflow.cli.audited import PREFIX, audited
 from evenflow.cli.target import TARGET_HELP, target_options
 
 if TYPE_CHECKING:
@@ -68,6 +68,12 @@ def _codes(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the report to a file."
 )
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The stored plan that a checkpoint was initialised with, to compare with.",
+)
 @click.option("--fix", is_flag=True, help="Try a plan on a copy, train both briefly, compare.")
 @click.option(
     "--scheme", metavar="NAME", default="auto", show_default=True, help="The plan that --fix tries."
@@ -85,14 +91,18 @@ def check(
     fail_on: str,
     form: str | None,
     out: Path | None,
+    plan_file: Path | None,
     fix: bool,
     scheme: str,
 ) -> None:
     """Measure one forward and one backward pass of TARGET on a batch, and diagnose it.
 
     The model is left as it was found, with --fix too.
+
+    TARGET can also be checkpoint:DIR, a folder of safetensors files or one that
+    torch.distributed.checkpoint saved: its tensors are measured by parts, and nothing is executed.
     """
-    from evenflow.cli.console import console, in_terminal, working
+    from evenflow.cli.console import console, in_terminal
     from evenflow.diagnose.registry import find
 
     form = form or _BY_SUFFIX.get(out.suffix if out else "", "text")
@@ -100,42 +110,50 @@ def check(
         raise click.UsageError("a page is no use in a terminal: add --out report.html")
     for code in (*select, *ignore):
         find(code)
-    from evenflow.cli.target import load
-    from evenflow.torch import api
-    from evenflow.torch.targets import read_target
-    from evenflow.torch.train import seeded
-
-    with working("checking"), seeded(seed):
-        target = load(spec, inputs, seed)
-        if target_file is not None:
-            target = replace(target, target=read_target(target_file))
-        if loss is not None:
-            target = replace(target, loss=loss)
-        rules: dict[str, Any] = {"select": select, "ignore": ignore, "seed": seed}
-        report = api.check(target.model, target.inputs, target.target, target.loss, **rules)
-    report = replace(report, command=_command(ctx))
+    rules: dict[str, Any] = {"select": select, "ignore": ignore}
+    target = None
+    if spec.startswith(PREFIX):
+        if inputs or target_file or loss or fix:
+            raise click.UsageError(
+                "a checkpoint is not run: leave --inputs and the like out"
+            )
+        report = audited(spec, plan_file, **rules)
+    elif plan_file is not None:
+        raise click.UsageError("--plan is for a checkpoint: checkpoint:DIR")
+    else:
+        rules["seed"] = seed
+        target, report = _measured(spec, inputs, target_file, loss, rules)
+    report = replace(report, command=command_line(ctx))
     if fix and not report.diagnosis.findings:
         console().print("Nothing was found, so there is nothing to fix.")
-    elif fix:
+    elif fix and target is not None:
         report = _fixed(report, target, scheme, rules)
     _deliver(report, form, out)
     if fail_on != "never" and report.diagnosis.at_or_above(fail_on):  # type: ignore[arg-type]
         ctx.exit(1)
 
 
-def _command(ctx: click.Context) -> str:
-    """The command line as it was given, but for where the report goes: it makes it again."""
-    words = ["evenflow", str(ctx.info_name)]
-    for parameter in ctx.command.params:
-        name = str(parameter.name)
-        given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if not given or name in ("out", "form"):
-            continue
-        value = ctx.params[name]
-        for each in value if isinstance(value, list) else [value]:
-            flag = [parameter.opts[-1]] if isinstance(parameter, click.Option) else []
-            words += flag if each is True else [*flag, str(each)]
-    return shlex.join(words)
+def _measured(
+    spec: str,
+    inputs: str | None,
+    target_file: Path | None,
+    loss: str | None,
+    rules: dict[str, Any],
+) -> tuple[Target, Report]:
+    """The target, and the report on one pass of it."""
+    from evenflow.cli.console import working
+    from evenflow.cli.target import load
+    from evenflow.torch import api
+    from evenflow.torch.targets import read_target
+    from evenflow.torch.train import seeded
+
+    with working("checking"), seeded(rules["seed"]):
+        target = load(spec, inputs, rules["seed"])
+        if target_file is not None:
+            target = replace(target, target=read_target(target_file))
+        if loss is not None:
+            target = replace(target, loss=loss)
+        return target, api.check(target.model, target.inputs, target.target, target.loss, **rules)
 
 
 def _fixed(report: Report, target: Target, scheme: str, rules: dict[str, Any]) -> Report:

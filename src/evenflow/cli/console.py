@@ -97,8 +97,10 @@ def progress_bars() -> Iterator[Callable[[str, int, int, float], None]]:
 
 
 @contextlib.contextmanager
-def byte_progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
-    """One bar for ``total`` bytes, with speed and remaining time; yields what it is told of."""
+def byte_progress(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """One bar for bytes, with speed and remaining time; yields what is told of bytes done and of
+    how many there are.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
@@ -107,5 +109,5 @@ def byte_progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console()) as bars:
-        task = bars.add_task(doing, total=total)
-        yield lambda done: bars.advance(task, done)
+        task = bars.add_task(doing, total=None)
+        yield lambda done, of: bars.update(task, advance=done, total=of)

@@ -192,8 +192,8 @@ def _write_folder(
         items = items_of(plan, model, kind)
         job = job_for(items, folder, seed=seed, max_shard_size=largest, beside=beside, host=host)
     total = sum(part.size for part in job.own)
-    with byte_progress("writing", total) as progress:
-        written = write_checkpoint(job, jobs=jobs, progress=progress)
+    with byte_progress("writing") as progress:
+        written = write_checkpoint(job, jobs=jobs, progress=lambda done: progress(done, total))
     said = f"{len(written.files)} files written"
     if written.kept:
         said += f", {len(written.kept)} were there already"

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from evenflow.diagnose.finding import LEVELS, Diagnosis, Finding, Level
 
-_UPSTREAM = "5731428"
-"""Families by the first digit of a code, from cause to effect: inputs, a training's settings,
-weights, forward, loss, backward, the course of a training. Of several findings that explain
-another the first in this order is its cause."""
+_UPSTREAM = "65731428"
+"""Families by the first digit of a code, from cause to effect: stored tensors, inputs, a
+training's settings, weights, forward, loss, backward, the course of a training. Of several findings
+that explain another the first in this order is its cause."""
 
 
 def attribute(diagnosis: Diagnosis) -> Diagnosis:

@@ -8,18 +8,21 @@ from evenflow.diagnose.causes import attribute
 from evenflow.diagnose.finding import Diagnosis, RuleOutcome
 from evenflow.diagnose.registry import find, rules
 from evenflow.diagnose.rule import Rule, Skipped, missing
+from evenflow.record.audit import Audit
 from evenflow.record.record import Record
 
 
 def diagnose(record: Record, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> Diagnosis:
     """Apply all rules, or only those of ``select``, without those of ``ignore``.
 
+    To an Audit all rules are those on checkpoints, to any other Record all others.
+
     Both take codes or names of rules. A rule that lacks what it needs is reported as skipped, with
     the reason; so is a rule that fails, since one bad rule must not silence the others.
 
     Raises InputError for an unknown code or name.
     """
-    chosen = [find(key) for key in select] or list(rules())
+    chosen = [find(key) for key in select] or [r for r in rules() if not _mismatch(r, record)]
     left_out = {find(key).code for key in ignore}
     return attribute(
         Diagnosis(
@@ -28,8 +31,15 @@ def diagnose(record: Record, select: Iterable[str] = (), ignore: Iterable[str] =
     )
 
 
+def _mismatch(rule: Rule, record: Record) -> str:
+    """Why a rule has nothing to look at in a Record of this kind."""
+    if rule.family == "checkpoint":
+        return "" if isinstance(record, Audit) else "no checkpoint was read"
+    return "a checkpoint says nothing of a pass" if isinstance(record, Audit) else ""
+
+
 def _apply(rule: Rule, record: Record) -> RuleOutcome:
-    reason = missing(rule.needs, record)
+    reason = _mismatch(rule, record) or missing(rule.needs, record)
     if reason:
         return RuleOutcome(rule.code, rule.name, skipped=reason)
     try:

@@ -6,14 +6,24 @@ import difflib
 from functools import cache
 
 from evenflow.diagnose.rule import Rule
-from evenflow.diagnose.rules import backward, finite, forward, inputs, loss, scale, units, weights
+from evenflow.diagnose.rules import (
+    backward,
+    finite,
+    forward,
+    inputs,
+    loss,
+    scale,
+    stored,
+    units,
+    weights,
+)
 from evenflow.errors import InputError
 
 
 @cache
 def rules() -> tuple[Rule, ...]:
     """Every rule, in the order of the codes."""
-    modules = (forward, units, finite, backward, scale, weights, loss, inputs)
+    modules = (forward, units, finite, backward, scale, weights, loss, inputs, stored)
     found = [rule() for module in modules for rule in module.RULES]
     return tuple(sorted(found, key=lambda rule: rule.code))
 

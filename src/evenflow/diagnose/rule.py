@@ -12,19 +12,23 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from evenflow.diagnose.finding import Finding, Level
+from evenflow.record.audit import Audit
 from evenflow.record.record import Record
 
-Family = Literal["forward", "backward", "weights", "loss", "inputs", "settings", "course"]
+Family = Literal[
+    "forward", "backward", "weights", "loss", "inputs", "checkpoint", "settings", "course"
+]
 _FAMILIES: Mapping[str, Family] = {
     "1": "forward",
     "2": "backward",
     "3": "weights",
     "4": "loss",
     "5": "inputs",
+    "6": "checkpoint",
     "7": "settings",
     "8": "course",
 }
-Need = Literal["path", "gradients", "examples", "activations", "loss", "inputs"]
+Need = Literal["path", "gradients", "examples", "activations", "loss", "inputs", "plan"]
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,9 @@ class Explained(ABC):
     """
 
     code: ClassVar[str]
-    """EF1xx forwards, EF2xx backwards, EF3xx weights, EF4xx loss, EF5xx inputs; of a training
-    EF7xx what was set for it, EF8xx the course that it took. Never reused."""
+    """EF1xx forwards, EF2xx backwards, EF3xx weights, EF4xx loss, EF5xx inputs, EF6xx tensors of a
+    checkpoint; of a training EF7xx what was set for it, EF8xx the course that it took. Never
+    reused."""
     name: ClassVar[str]
     level: ClassVar[Level]
     """The gravest level that it gives by itself."""
@@ -114,5 +119,9 @@ _NEEDS: Mapping[Need, tuple[Callable[[Record], bool], str]] = {
     "inputs": (
         lambda record: bool(record.inputs),
         "the model takes no floating-point input",
+    ),
+    "plan": (
+        lambda record: isinstance(record, Audit) and record.planned,
+        "no plan was given to compare with",
     ),
 }

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evenflow.diagnose.finding import Finding
+from evenflow.record.audit import Audit
 from evenflow.record.record import LayerRecord, WeightRecord
 from evenflow.report.layers import flagged, labels, notable, thin
 from evenflow.report.offline import offline_page
 from evenflow.report.report import Report
 from evenflow.report.summary import key_figures
+from evenflow.report.tensors import HEADINGS, tensor_rows
 from evenflow.report.verdict import counts, outcome, verdict
 from evenflow.report.words import figure, percent, shape, short
 
@@ -60,6 +62,7 @@ def to_html(report: Report) -> str:
         groups=_grouped(report.diagnosis.findings),
         pictures=pictures,
         **_tables(report),
+        **_stored(report),
         record=report.record,
         command=report.command,
     )
@@ -124,6 +127,19 @@ def _tables(report: Report) -> dict[str, Any]:
         ],
         "plan": report.plan[:MOST_LAYERS],
         "unplanned": max(0, len(report.plan) - MOST_LAYERS),
+    }
+
+
+def _stored(report: Report) -> dict[str, Any]:
+    """Rows of the tensors of a checkpoint, where one was read."""
+    record = report.record
+    if not isinstance(record, Audit):
+        return {"tensors": []}
+    rows = tensor_rows(record, report.diagnosis, MOST_LAYERS)
+    return {
+        "tensors": rows,
+        "headings": HEADINGS,
+        "unlisted_tensors": len(record.stored) - len(rows),
     }
 
 

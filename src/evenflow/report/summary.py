@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics as samples
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from evenflow.record.audit import Audit, TensorAudit
 from evenflow.record.record import LayerRecord, LossRecord, Record
 from evenflow.report.layers import Pass, brief, labels, main_path, prediction, statistics
 from evenflow.report.verdict import ratios
@@ -23,7 +24,21 @@ class KeyFigure(NamedTuple):
 
 def key_figures(record: Record) -> list[KeyFigure]:
     """The few numbers that tell a network's state; those that were not measured are left out."""
+    if isinstance(record, Audit):
+        return list(_stored(record.stored))
     return [*_journeys(record), *_predictions(record), *_saturation(record), *_loss(record.loss)]
+
+
+def _stored(tensors: Sequence[TensorAudit]) -> Iterator[KeyFigure]:
+    types = ", ".join(sorted({tensor.code for tensor in tensors}))
+    yield KeyFigure("Tensors measured", f"{len(tensors):,}", types)
+    yield KeyFigure("Values", f"{sum(tensor.count for tensor in tensors):,}", "each one was read")
+    weights = [t for t in tensors if len(t.shape) > 1 and t.nonfinite < t.count]
+    sizes = {tensor.name: math.sqrt(tensor.second_moment) for tensor in weights}
+    if sizes:
+        low, high = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
+        yield KeyFigure("Smallest scale", figure(sizes[low]), f"√E[w²] of {short(low, 40)}")
+        yield KeyFigure("Largest scale", figure(sizes[high]), f"√E[w²] of {short(high, 40)}")
 
 
 def _journeys(record: Record) -> Iterator[KeyFigure]:

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from evenflow.diagnose.finding import Diagnosis, Finding
+from evenflow.record.audit import Audit
 from evenflow.record.record import LayerRecord, Record
 from evenflow.report.comparison import Comparison
 from evenflow.report.layers import brief, flagged, labels, notable, thin
 from evenflow.report.report import PlanRow, Report
 from evenflow.report.summary import KeyFigure, key_figures
+from evenflow.report.tensors import HEADINGS, tensor_rows
 from evenflow.report.verdict import outcome, ratios, verdict
 from evenflow.report.words import figure, many, percent, printable, short
 
@@ -52,6 +54,7 @@ def renderable(report: Report) -> Group:
         parts += _comparison(report.comparison)
     parts += findings_renderable(report.diagnosis)
     parts += _layers(report.record, report.diagnosis)
+    parts += _tensors(report.record, report.diagnosis)
     parts += _plan(report.plan)
     parts += _skipped(report.diagnosis)
     return Group(*parts)
@@ -158,6 +161,24 @@ def _layers(record: Record, diagnosis: Diagnosis) -> Iterator[RenderableType]:
     hidden = len(record.layers) - len(listed)
     if hidden:
         yield _line(f"{many(hidden, 'further operation')} in the JSON report.", "dim")
+
+
+def _tensors(record: Record, diagnosis: Diagnosis) -> Iterator[RenderableType]:
+    if not isinstance(record, Audit):
+        return
+    rows = tensor_rows(record, diagnosis, MOST_LAYERS)
+    common, names = brief([row.name for row in rows], 38)
+    yield _title(f"Tensors{f' of {short(common, 40)}' if common else ''}")
+    table = _table(header=True, gap=1)
+    for heading in ("tensor", "shape"):
+        table.add_column(_line(heading), no_wrap=True)
+    for heading in HEADINGS[:3]:
+        table.add_column(_line(heading), justify="right", no_wrap=True)
+    for row, name in zip(rows, names, strict=True):
+        table.add_row(_line(name, "red" if row.flagged else ""), _line(row.shape), *row.cells[:3])
+    yield table
+    if hidden := len(record.stored) - len(rows):
+        yield _line(f"{many(hidden, 'further tensor')} in the JSON report.", "dim")
 
 
 def _numbers(layer: LayerRecord) -> list[str]:
