@@ -10,6 +10,7 @@ from evenflow.errors import ActivationError
 from evenflow.graph.graph import Graph, Parameter
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import Derivation, propagate
+from evenflow.planning.attention import scaled_queries
 from evenflow.planning.before import before, free_depth
 from evenflow.planning.branches import Residual, scaled_branches
 from evenflow.planning.distributions import (
@@ -75,6 +76,7 @@ def build_plan(
         return propagate(graph, {**(found or {}), **_drawn(drawn)}, inputs)
 
     if derived:
+        entries = scaled_queries(graph, entries, readings, derive)
         entries = scaled_branches(entries, residual_sums(graph, readings), derive, residual)
     notes = (*notes, *outlook(graph, derive(entries)))
     if graph.trace != "export":

@@ -30,8 +30,10 @@ class Sum:
     end: str
     """The parameter that the branch is proportional to: its last weight, or the scale of the
     normalisation that ends it; "" if there is none."""
+    stream: str
+    """Where the stream began that it is a part of."""
     branches: int
-    """Sums on the stream that it is a part of."""
+    """Sums on that stream."""
 
 
 def residual_sums(graph: Graph, uses: Mapping[str, tuple[Use, ...]]) -> tuple[Sum, ...]:
@@ -39,7 +41,7 @@ def residual_sums(graph: Graph, uses: Mapping[str, tuple[Use, ...]]) -> tuple[Su
     ends = {use.node: use.parameter for each in uses.values() for use in each if use.is_weight}
     ends |= {use.node: use.parameter for each in uses.values() for use in each if _scales(use)}
     position = {node.name: place for place, node in enumerate(graph.nodes)}
-    roots: dict[str, str] = {}  # sum -> where its stream began
+    roots: dict[str, str] = {}
     found: list[Sum] = []
     for node in graph.nodes:
         sides = _sides(graph, node, position)
@@ -49,11 +51,11 @@ def residual_sums(graph: Graph, uses: Mapping[str, tuple[Use, ...]]) -> tuple[Su
         before = _through(graph, skip, _STREAM)
         roots[node.name] = roots.get(before, before)
         end = ends.get(_through(graph, branch, _TRANSPARENT), "")
-        found.append(Sum(node.name, branch, skip, end, 1))
+        found.append(Sum(node.name, branch, skip, end, roots[node.name], 1))
     counts: dict[str, int] = {}
     for each in found:
-        counts[roots[each.node]] = counts.get(roots[each.node], 0) + 1
-    return tuple(replace(each, branches=counts[roots[each.node]]) for each in found)
+        counts[each.stream] = counts.get(each.stream, 0) + 1
+    return tuple(replace(each, branches=counts[each.stream]) for each in found)
 
 
 def _scales(use: Use) -> bool:

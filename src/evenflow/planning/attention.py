@@ -1,0 +1,95 @@
+"""Attention: queries small enough that no softmax starts saturated.
+
+Logits q·k of d independent terms have variance d, which attention divides out by 1/√d. Where a
+network leaves that to the initialisation (T5 does), weights of unit gain would start its softmax
+saturated: one key takes all, and no gradient passes. The derivation says what the logits' variance
+over the keys is; where it is above ``_LARGEST``, the weight that makes the queries is scaled down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from evenflow.graph.graph import Graph, Node, Ref
+from evenflow.graph.layout import dims_of
+from evenflow.graph.moments import Moments
+from evenflow.graph.propagate import Derivation
+from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
+from evenflow.planning.plan import Entry
+from evenflow.planning.scaling import rescaled
+from evenflow.planning.uses import Use
+
+_LARGEST = 2.0
+"""Variance of logits: a softmax over many keys then still weighs e^−2 ≈ 1/7 of them."""
+_TRANSPARENT = ORDER_ONLY | PARTS | {"dropout", "add", "mul", "div", "masked_fill", "where"}
+_PRODUCTS = ("matmul", "bmm", "baddbmm", "einsum")
+
+
+def scaled_queries(
+    graph: Graph,
+    entries: Mapping[str, Entry],
+    readings: Mapping[str, tuple[Use, ...]],
+    derive: Callable[[Mapping[str, Entry]], Derivation],
+) -> dict[str, Entry]:
+    """``entries`` with the weights of queries scaled where a softmax would start saturated."""
+    given = dict(entries)
+    softmaxes = [node for node in graph.nodes if "softmax" in node.op]
+    if not softmaxes:
+        return given
+    weights = {use.node: use.parameter for each in readings.values() for use in each}
+    known = derive(entries).forward
+    for node in softmaxes:
+        logits = known.get(_reads(node))
+        query = _query(graph, node, weights)
+        entry = given.get(query)
+        if logits is None or entry is None or entry.distribution is None:
+            continue
+        variance = _over_keys(logits, node)
+        if variance > _LARGEST and given[query] is entries[query]:
+            factor = 1 / math.sqrt(variance)
+            why = (
+                f"{entry.why}; makes queries, scaled by {factor:.3g}: else the logits of the "
+                f"attention would have variance {variance:.3g} over the keys"
+            )
+            given[query] = replace(
+                entry, distribution=rescaled(entry.distribution, factor), why=why
+            )
+    return given
+
+
+def _reads(node: Node) -> str:
+    value = node.arguments.get("input")
+    return value.name if isinstance(value, Ref) else ""
+
+
+def _over_keys(logits: Moments, node: Node) -> float:
+    """Variance of logits along the axis of the softmax."""
+    dim = node.arguments.get("dim")
+    axis = (dim if isinstance(dim, int) else -1) % max(len(logits.axes), 1)
+    index = [0] * logits.pairs.ndim
+    for place in dims_of(logits, axis):
+        index[place] = -1
+    return logits.second - float(logits.pairs[tuple(index)])
+
+
+def _query(graph: Graph, softmax: Node, weights: Mapping[str, str]) -> str:
+    """The weight behind the first operand of the product that makes the logits; "" if none."""
+    product = _behind(graph, _reads(softmax), lambda node: node.op.startswith(_PRODUCTS))
+    if product is None or product.name in weights:  # logits made by a weight are no attention's
+        return ""
+    first = next((name for _, name in product.refs()), "")
+    made = _behind(graph, first, lambda node: node.name in weights)
+    return weights[made.name] if made is not None else ""
+
+
+def _behind(graph: Graph, name: str, wanted: Callable[[Node], bool]) -> Node | None:
+    """The nearest operation behind ``name`` that is wanted, through those that only move, scale or
+    shift."""
+    node = graph.node(name)
+    while node is not None and not wanted(node):
+        if node.op not in _TRANSPARENT:
+            return None
+        node = graph.node(next((read for _, read in node.refs()), ""))
+    return node
