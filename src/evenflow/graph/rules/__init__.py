@@ -9,6 +9,7 @@ from evenflow.graph.rules import (
     normalise,
     pooling,
     powers,
+    recurrent,
     shape,
     softmax,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "normalise",
     "pooling",
     "powers",
+    "recurrent",
     "shape",
     "softmax",
 ]

@@ -50,7 +50,13 @@ def normalised_back(
     spread = 2 * _mean_pairs(replace(unit, pairs=unit.pairs**2), axes).second
     certain = eps / divisor  # what eps adds does not fluctuate
     inverse = (certain + (1 - certain) / (1 - min(spread, 0.5))) / divisor
+    if not _across_examples(x, axes):  # each by its own norm: E[1/q] of lognormal ones
+        inverse *= 1 + values.spread * (1 - certain)
     return Moments(0.0, (left - along.pairs * units) * inverse, found)
+
+
+def _across_examples(x: Moments, axes: tuple[int, ...]) -> bool:
+    return any(atom.role == "examples" for axis in axes for atom in x.axes[axis])
 
 
 def centred(x: Moments, axes: tuple[int, ...]) -> Moments:
