@@ -24,6 +24,7 @@ from evenflow.planning.uses import Use
 _LARGEST = 2.0
 """Variance of logits: a softmax over many keys then still weighs e^−2 ≈ 1/7 of them."""
 _TRANSPARENT = ORDER_ONLY | PARTS | {"dropout", "add", "mul", "div", "masked_fill", "where"}
+_FUSED = "scaled_dot_product_attention"
 _PRODUCTS = ("matmul", "bmm", "baddbmm", "einsum")
 
 
@@ -35,18 +36,17 @@ def scaled_queries(
 ) -> dict[str, Entry]:
     """``entries`` with the weights of queries scaled where a softmax would start saturated."""
     given = dict(entries)
-    softmaxes = [node for node in graph.nodes if "softmax" in node.op]
-    if not softmaxes:
+    attentions = [node for node in graph.nodes if "softmax" in node.op or node.op == _FUSED]
+    if not attentions:
         return given
     weights = {use.node: use.parameter for each in readings.values() for use in each}
     known = derive(entries).forward
-    for node in softmaxes:
-        logits = known.get(_reads(node))
+    for node in attentions:
         query = _query(graph, node, weights)
         entry = given.get(query)
-        if logits is None or entry is None or entry.distribution is None:
+        if entry is None or entry.distribution is None:
             continue
-        variance = _over_keys(logits, node)
+        variance = _fused_variance(known, node) if node.op == _FUSED else _variance(known, node)
         if variance > _LARGEST and given[query] is entries[query]:
             factor = 1 / math.sqrt(variance)
             why = (
@@ -59,28 +59,50 @@ def scaled_queries(
     return given
 
 
-def _reads(node: Node) -> str:
-    value = node.arguments.get("input")
+def _name(node: Node, argument: str) -> str:
+    value = node.arguments.get(argument)
     return value.name if isinstance(value, Ref) else ""
 
 
-def _over_keys(logits: Moments, node: Node) -> float:
-    """Variance of logits along the axis of the softmax."""
+def _variance(known: Mapping[str, Moments], node: Node) -> float:
+    """Variance of logits along the axis of a softmax; 0 where it is unknown."""
+    logits = known.get(_name(node, "input"))
+    if logits is None or not logits.axes:
+        return 0.0
     dim = node.arguments.get("dim")
-    axis = (dim if isinstance(dim, int) else -1) % max(len(logits.axes), 1)
-    index = [0] * logits.pairs.ndim
-    for place in dims_of(logits, axis):
+    axis = (dim if isinstance(dim, int) else -1) % len(logits.axes)
+    return logits.second - _apart(logits, axis)
+
+
+def _fused_variance(known: Mapping[str, Moments], node: Node) -> float:
+    """The same where queries and keys are handed over: scale² d q_q (q_k − s_k)."""
+    query, key = known.get(_name(node, "query")), known.get(_name(node, "key"))
+    if query is None or key is None:
+        return 0.0
+    d = query.shape[-1]
+    scale = node.arguments.get("scale")
+    factor = float(scale) if isinstance(scale, (int, float)) else d**-0.5
+    return factor**2 * d * query.second * (key.second - _apart(key, len(key.axes) - 2))
+
+
+def _apart(x: Moments, axis: int) -> float:
+    """E[x·x′] of two elements that differ along one axis alone."""
+    index = [0] * x.pairs.ndim
+    for place in dims_of(x, axis):
         index[place] = -1
-    return logits.second - float(logits.pairs[tuple(index)])
+    return float(x.pairs[tuple(index)])
 
 
-def _query(graph: Graph, softmax: Node, weights: Mapping[str, str]) -> str:
-    """The weight behind the first operand of the product that makes the logits; "" if none."""
-    product = _behind(graph, _reads(softmax), lambda node: node.op.startswith(_PRODUCTS))
-    if product is None or product.name in weights:  # logits made by a weight are no attention's
-        return ""
-    first = next((name for _, name in product.refs()), "")
-    made = _behind(graph, first, lambda node: node.name in weights)
+def _query(graph: Graph, node: Node, weights: Mapping[str, str]) -> str:
+    """The weight that makes the queries of an attention; "" if there is none."""
+    if node.op == _FUSED:
+        first = _name(node, "query")
+    else:
+        product = _behind(graph, _name(node, "input"), lambda n: n.op.startswith(_PRODUCTS))
+        if product is None or product.name in weights:  # logits made by a weight: no attention
+            return ""
+        first = next((name for _, name in product.refs()), "")
+    made = _behind(graph, first, lambda n: n.name in weights)
     return weights[made.name] if made is not None else ""
 
 
