@@ -206,11 +206,17 @@ def test_a_tree_of_images(tmp_path: Path, archived: bool) -> None:
     assert (blues == 7).all()
 
 
-def test_a_new_image_is_seen_in_spite_of_the_cache(tmp_path: Path) -> None:
+def test_a_changed_image_is_seen_in_spite_of_the_cache(tmp_path: Path) -> None:
     make_tree(tmp_path / "cifar10", ".png")
     load("cifar10", data_dir=tmp_path)
-    Image.new("RGB", (32, 32), (1, 2, 3)).save(tmp_path / "cifar10/test/cat/9.png")
+    cat = tmp_path / "cifar10" / "test" / "cat"
+    Image.new("RGB", (32, 32), (1, 2, 3)).save(cat / "9.png")
     assert len(load("cifar10", data_dir=tmp_path).test.labels) == 11
+    size, modified = (cat / "9.png").stat().st_size, (cat / "9.png").stat().st_mtime_ns
+    Image.new("RGB", (32, 32), (2, 2, 3)).save(cat / "9.png")
+    os.utime(cat / "9.png", ns=(modified + 1, modified + 1))
+    assert (cat / "9.png").stat().st_size == size
+    assert load("cifar10", data_dir=tmp_path).test.pixels[4, 0] == 2
 
 
 def test_losses_are_told(tmp_path: Path) -> None:
