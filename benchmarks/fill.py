@@ -1,10 +1,11 @@
-"""How fast evenflow fills tensors against torch's own functions, and how normal its numbers are.
+"""How fast evenflow fills tensors against torch, NumPy and JAX, and how normal its numbers are.
 
     python benchmarks/fill.py               # values per second, by distribution and dtype
     python benchmarks/fill.py --statistics  # moments and Kolmogorov-Smirnov over 10⁹ draws
 
-Both sides fill the same tensor by turns, so that a machine that slows down slows both; the median
-round counts. The memory limit is torch's ``fill_`` with a constant.
+All sides make the same number of values by turns, so that a machine that slows down slows all of
+them; the median round counts. The memory limit is torch's ``fill_`` with a constant. NumPy knows
+neither truncated normals nor 16-bit types; JAX takes fresh memory for what it returns.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import special
 
+import evenflow.jax as efj
 from evenflow import sampling
 from evenflow.planning.distributions import Normal, Simple, TruncatedNormal, Uniform
 from evenflow.sampling.contract import recipe
@@ -36,6 +40,7 @@ DTYPES = {
     "float16": torch.float16,
     "float64": torch.float64,
 }
+Side = Callable[[], object]
 
 
 def main() -> None:
@@ -52,24 +57,34 @@ def main() -> None:
 
 
 def compare_speed(elements: int, rounds: int) -> None:
-    """Print a row for each distribution and dtype: ours, torch's, the ratio, the limit's share."""
+    """Print a row for each distribution and dtype: speeds, ratios, and the limit's share."""
     print(f"{elements:,} elements, {torch.get_num_threads()} threads, 10⁹ values a second\n")
-    print("distribution      dtype     evenflow  torch  ratio  share of memory fill")
+    print(
+        "                            evenflow                     evenflow"
+        "\ndistribution      dtype     in NumPy  torch  ratio  NumPy    in JAX    JAX  ratio"
+        "  NumPy's share of memory fill"
+    )
     for dtype, torch_dtype in DTYPES.items():
         tensor = torch.empty(elements, dtype=torch_dtype)
-        (limit,) = alternate([lambda t=tensor: t.fill_(0.02)], elements, rounds)
         for name, distribution in DISTRIBUTIONS.items():
-            ours, theirs = alternate(
-                [
-                    lambda d=distribution, t=tensor, k=dtype: fill(t, d, k),
-                    lambda n=name, t=tensor: TORCH[n](t),
-                ],
-                elements,
-                rounds,
-            )
+            with jax.enable_x64(dtype == "float64"):
+                speeds = alternate(
+                    [
+                        partial(fill, tensor, distribution, dtype),
+                        partial(TORCH[name], tensor),
+                        numpy_side(name, tensor),
+                        *jax_sides(name, distribution, dtype, elements),
+                        partial(tensor.fill_, 0.02),
+                    ],
+                    elements,
+                    rounds,
+                )
+            ours, theirs, numpys, ours_in_jax, jaxs, limit = speeds
             print(
                 f"{name:17} {dtype:9} {ours:8.2f} {theirs:6.3f} {ours / theirs:5.1f}×"
-                f" {ours / limit:8.0%} of {limit:.1f}"
+                f" {f'{numpys:6.3f}' if numpys else '     –'} {ours_in_jax:9.3f} {jaxs:6.3f}"
+                f" {ours_in_jax / jaxs:5.1f}× {ours / limit:8.0%} of {limit:.1f}",
+                flush=True,
             )
 
 
@@ -87,16 +102,54 @@ TORCH: dict[str, Callable[[torch.Tensor], object]] = {
 }
 
 
-def alternate(sides: list[Callable[[], object]], elements: int, rounds: int) -> list[float]:
+def numpy_side(name: str, tensor: torch.Tensor) -> Side | None:
+    """Return NumPy's own way to such values, None where it has none."""
+    if name == "truncated normal" or tensor.dtype not in (torch.float32, torch.float64):
+        return None
+    out, rng = tensor.numpy(), np.random.default_rng(0)
+
+    def uniform() -> None:
+        rng.random(out=out, dtype=out.dtype)
+        np.subtract(out, 0.5, out=out)
+        np.multiply(out, 0.1, out=out)
+
+    def normal() -> None:
+        rng.standard_normal(out=out, dtype=out.dtype)
+        np.multiply(out, 0.02, out=out)
+
+    return uniform if name == "uniform" else normal
+
+
+def jax_sides(name: str, distribution: Simple, dtype: str, elements: int) -> list[Side]:
+    """Return evenflow's initialiser and JAX's own, both compiled, under a key of their own."""
+    theirs = {
+        "uniform": lambda key: jax.random.uniform(key, (elements,), dtype, -0.05, 0.05),
+        "normal": lambda key: 0.02 * jax.random.normal(key, (elements,), dtype),
+        "truncated normal": jax.nn.initializers.truncated_normal(0.02, dtype),
+    }[name]
+    if name == "truncated normal":
+        theirs = partial(theirs, shape=(elements,))
+    ours = partial(efj.initializer(distribution, dtype=dtype), shape=(elements,))
+    key = jax.random.key(0)
+
+    def run(compiled: Callable[[jax.Array], jax.Array]) -> object:
+        return compiled(key).block_until_ready()
+
+    return [partial(run, jax.jit(make)) for make in (ours, theirs)]
+
+
+def alternate(sides: list[Side | None], elements: int, rounds: int) -> list[float]:
     """Return the median speed of each side, run by turns after a first round for warmth."""
     seconds: list[list[float]] = [[] for _ in sides]
     for turn in range(rounds + 1):
         for side, taken in zip(sides, seconds, strict=True):
+            if side is None:
+                continue
             begin = time.perf_counter()
             side()
             if turn:
                 taken.append(time.perf_counter() - begin)
-    return [elements / statistics.median(taken) / 1e9 for taken in seconds]
+    return [elements / statistics.median(taken) / 1e9 if taken else 0.0 for taken in seconds]
 
 
 def test_numbers(draws: int) -> None:

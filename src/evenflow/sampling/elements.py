@@ -55,6 +55,8 @@ def write_elements(
     Every number of ``threads`` (default: as many as the process has processors) gives the same
     bits.
     """
+    if dtype == "float16":
+        out = out.view(np.uint16)  # the kernel makes the bits
     workers = threads or _processors()
     size = min(LARGEST_PIECE, max(SMALLEST_PIECE, out.size // (4 * workers)))
     pieces = list(_cut(Piece(out, offset, pitches), size))

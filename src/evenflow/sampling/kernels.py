@@ -37,6 +37,12 @@ _FRACTION_BITS = np.uint32(FRACTION_BITS)
 _FRACTION = np.uint32((1 << FRACTION_BITS) - 1)
 _FIRST_CELL = np.uint32(FIRST_CELL)
 _SIGN = np.int32(31)
+_MAGNITUDE = np.uint32(0x7FFFFFFF)
+_REBIAS = np.uint32((127 - 15) << 23)
+_ONE_HALF = np.uint32(126 << 23)
+_SMALLEST_NORMAL_HALF = np.uint32((127 - 14) << 23)
+_SPARE = np.uint32(64 - WIDE_BITS)
+_UPPER_UNIT = np.float64(1 << (WIDE_BITS - 31))
 _EXTRA = np.uint64(WIDE_BITS - 32)
 _WIDE_START = np.uint64(1 << (WIDE_BITS - 31))
 _WIDE_FIRST_CELL = np.uint64((1023 + WIDE_BITS - 31) << CELL_BITS)
@@ -103,6 +109,32 @@ def fill_bfloat16(
 
 
 @compiled
+def fill_float16(
+    out: NDArray[np.uint16],
+    start: int,
+    columns: int,
+    pitch: int,
+    key: tuple[int, int],
+    uniform: bool,
+    low: int,
+    scale: float,
+) -> None:
+    """Fill rows with the bits of float16 values: float32, rounded to nearest even."""
+    words = np.empty(BLOCK + GROUP, np.uint32)
+    floats = np.empty(BLOCK, np.float32)
+    integers = np.empty(BLOCK, np.int32)
+    for row in range(out.size // columns):
+        first, at, end = start + row * pitch, row * columns, (row + 1) * columns
+        while at < end:
+            count = min(end - at, BLOCK - first % BLOCK)
+            block = _words(words, first, count, key, 0)
+            _integers(block, integers, floats, uniform, low)
+            _scaled(integers[:count], np.float32(scale), floats)
+            _halved(floats, floats.view(np.uint32), out[at : at + count])
+            first, at = first + count, at + count
+
+
+@compiled
 def fill_float64(
     out: NDArray[np.float64],
     start: int,
@@ -122,15 +154,14 @@ def fill_float64(
             count = min(end - at, BLOCK - first % BLOCK)
             block = _words(words, first, count, key, 0)
             extra = _words(seconds, first, count, key, 1)
-            for i in range(count):
-                position = (np.uint64(block[i]) << _EXTRA) | (
-                    np.uint64(extra[i]) >> (_HALF - _EXTRA)
-                )
-                if uniform:
-                    integer = np.int64(position * np.uint64(2) + np.uint64(1)) - np.int64(1 << 53)
-                else:
-                    integer = _wide_normal(position, low)
-                out[at + i] = np.float64(integer) * scale
+            if uniform:
+                _wide_uniform(block, extra, scale, out[at : at + count])
+            else:
+                for i in range(count):
+                    position = (np.uint64(block[i]) << _EXTRA) | (
+                        np.uint64(extra[i]) >> (_HALF - _EXTRA)
+                    )
+                    out[at + i] = np.float64(_wide_normal(position, low)) * scale
             first, at = first + count, at + count
 
 
@@ -246,6 +277,36 @@ def _rounded(bits: NDArray[np.uint32], out: NDArray[np.uint16]) -> None:
 
 
 @compiled
+def _halved(values: NDArray[np.float32], bits: NDArray[np.uint32], out: NDArray[np.uint16]) -> None:
+    """Round float32 values, of which ``bits`` are the bits, to float16 bits, to nearest even.
+
+    Below 2⁻¹⁴ a float16 counts units of 2⁻²⁴, as a float32 between 1/2 and 1 does: adding 1/2
+    rounds to them. No value lies beyond float16's range: recipes that could reach it are refused.
+    """
+    for i in range(out.size):
+        size = bits[i] & _MAGNITUDE
+        odd = (size >> np.uint32(13)) & np.uint32(1)
+        normal = (size - _REBIAS + np.uint32(0xFFF) + odd) >> np.uint32(13)
+        small = np.float32(abs(values[i]) + np.float32(0.5))
+        half = small.view(np.uint32) - _ONE_HALF if size < _SMALLEST_NORMAL_HALF else normal
+        out[i] = np.uint16(half | (bits[i] >> np.uint32(31)) << np.uint32(15))
+
+
+@compiled
+def _wide_uniform(
+    words: NDArray[np.uint32], extra: NDArray[np.uint32], scale: float, out: NDArray[np.float64]
+) -> None:
+    """Scale the odd 53-bit integers 2P + 1 − 2⁵³, made as the sum of two parts of 32 bits.
+
+    Both parts and their sum are exact in float64, and processors convert 32 bits faster than 64.
+    """
+    for i in range(out.size):
+        upper = np.float64(np.int32(words[i] ^ np.uint32(1 << 31))) * _UPPER_UNIT
+        lower = np.float64(np.int32((extra[i] >> _SPARE) << np.uint32(1) | np.uint32(1)))
+        out[i] = (upper + lower) * scale
+
+
+@compiled
 def _wide_normal(position: np.uint64, low: int) -> np.int64:
     """Return the 53-bit normal integer of a 53-bit position, as ``reference.wide_integers``."""
     positive = position >= np.uint64(1 << 52)
@@ -271,10 +332,9 @@ class Kernel(NamedTuple):
     storage: np.dtype[Any]
 
 
-_SINGLE = Kernel(fill_float32, np.dtype(np.float32))
 KERNELS: dict[Dtype, Kernel] = {
-    "float32": _SINGLE,
-    "float16": _SINGLE,  # NumPy rounds what is copied into float16, to nearest even
+    "float32": Kernel(fill_float32, np.dtype(np.float32)),
+    "float16": Kernel(fill_float16, np.dtype(np.uint16)),
     "bfloat16": Kernel(fill_bfloat16, np.dtype(np.uint16)),
     "float64": Kernel(fill_float64, np.dtype(np.float64)),
 }
