@@ -152,12 +152,16 @@ def fill_float64(
         first, at, end = start + row * pitch, row * columns, (row + 1) * columns
         while at < end:
             count = min(end - at, BLOCK - first % BLOCK)
+            if uniform and first % GROUP == 0 and count % GROUP == 0:
+                _wide_uniform_groups(out[at : at + count], first, key, scale)
+                first, at = first + count, at + count
+                continue
             block = _words(words, first, count, key, 0)
             extra = _words(seconds, first, count, key, 1)
-            if uniform:
-                _wide_uniform(block, extra, scale, out[at : at + count])
-            else:
-                for i in range(count):
+            for i in range(count):
+                if uniform:
+                    out[at + i] = _wide_odd(block[i], extra[i]) * scale
+                else:
                     position = (np.uint64(block[i]) << _EXTRA) | (
                         np.uint64(extra[i]) >> (_HALF - _EXTRA)
                     )
@@ -293,17 +297,31 @@ def _halved(values: NDArray[np.float32], bits: NDArray[np.uint32], out: NDArray[
 
 
 @compiled
-def _wide_uniform(
-    words: NDArray[np.uint32], extra: NDArray[np.uint32], scale: float, out: NDArray[np.float64]
+def _wide_uniform_groups(
+    out: NDArray[np.float64], first: int, key: tuple[int, int], scale: float
 ) -> None:
-    """Scale the odd 53-bit integers 2P + 1 − 2⁵³, made as the sum of two parts of 32 bits.
+    """Fill whole groups without scratch, as ``_uniform_groups``."""
+    group = first // GROUP
+    key_a, key_b = np.uint64(key[0]), np.uint64(key[1])
+    for g in range(out.size // GROUP):
+        counter, at = np.uint64(group + g) * np.uint64(LANES), g * GROUP
+        for lane in range(LANES):
+            a, b, c, d = philox(counter + np.uint64(lane), 0, key_a, key_b)
+            e, f, h, i = philox(counter + np.uint64(lane), 1, key_a, key_b)
+            out[at + lane] = _wide_odd(np.uint32(a), np.uint32(e)) * scale
+            out[at + lane + LANES] = _wide_odd(np.uint32(b), np.uint32(f)) * scale
+            out[at + lane + 2 * LANES] = _wide_odd(np.uint32(c), np.uint32(h)) * scale
+            out[at + lane + 3 * LANES] = _wide_odd(np.uint32(d), np.uint32(i)) * scale
+
+
+@inlined
+def _wide_odd(word: np.uint32, extra: np.uint32) -> np.float64:
+    """Return the odd integer 2P + 1 − 2⁵³ of a 53-bit position P, as the sum of two parts.
 
     Both parts and their sum are exact in float64, and processors convert 32 bits faster than 64.
     """
-    for i in range(out.size):
-        upper = np.float64(np.int32(words[i] ^ np.uint32(1 << 31))) * _UPPER_UNIT
-        lower = np.float64(np.int32((extra[i] >> _SPARE) << np.uint32(1) | np.uint32(1)))
-        out[i] = (upper + lower) * scale
+    upper = np.float64(np.int32(word ^ np.uint32(1 << 31))) * _UPPER_UNIT
+    return upper + np.float64(np.int32((extra >> _SPARE) << np.uint32(1) | np.uint32(1)))
 
 
 @compiled
