@@ -12,9 +12,10 @@ import click
 @click.argument("code")
 def explain(code: str) -> None:
     """Tell what the rule CODE (EF101, or its name) means, how it is measured, and the remedy."""
-    from evenflow.diagnose.registry import find
+    from evenflow.diagnose.registry import among
+    from evenflow.diagnose.training.registry import every_rule
 
-    rule = find(code)
+    rule = among(every_rule(), code)
     width = min(shutil.get_terminal_size().columns, 88)
     click.secho(f"{rule.code} {rule.name} · {rule.family} · at most {rule.level}\n", bold=True)
     paragraphs = rule.explanation.split("\n\n")

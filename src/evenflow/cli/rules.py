@@ -5,13 +5,15 @@ from __future__ import annotations
 import click
 
 
-@click.command(short_help="List what a check looks for.")
+@click.command(short_help="List what a check and a watch look for.")
 def rules() -> None:
-    """List what a check looks for: code, name, gravest level, and what is wrong.
+    """List what a check, and a watch over a training, look for.
+
+    Code, name, gravest level, and what is wrong.
 
     `evenflow explain CODE` tells all about one of them.
     """
-    from evenflow.diagnose.registry import rules as known
+    from evenflow.diagnose.training.registry import every_rule as known
 
     width = max(len(rule.name) for rule in known())
     family = ""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 
-from evenflow.diagnose.registry import rules
-from evenflow.diagnose.rule import Rule
+from evenflow.diagnose.rule import Explained, Rule
+from evenflow.diagnose.training.registry import every_rule
 
 _HEAD = """# Rules
 
-What `evenflow check` looks for. A finding names the layer, the number measured, the number
+What `evenflow check` looks for (EF1xx to EF6xx) and what `ef.watch` looks for in the course of a
+training (EF7xx and EF8xx). A finding names the layer, the number measured, the number
 expected and the change to make; where one finding follows from another, it says so, and the root
 cause comes first. Levels: an **error** keeps the network from learning, a **warning** probably
 hampers it, a **note** is worth knowing. A rule that lacks what it needs is skipped, which is not
@@ -30,24 +31,28 @@ def page() -> str:
     """The page as Markdown: a table of all rules, then the explanation of each."""
     rows = [
         f"| [{rule.code}](#{_anchor(rule)}) | {rule.name} | {rule.family} | {rule.level} | "
-        f"{', '.join(rule.needs) or '–'} | {rule.summary} |"
-        for rule in rules()
+        f"{_needs(rule)} | {rule.summary} |"
+        for rule in every_rule()
     ]
     table = [
         "| code | name | looks at | gravest level | needs | what is wrong |",
         "| --- | --- | --- | --- | --- | --- |",
         *rows,
     ]
-    sections = [_section(rule) for rule in rules()]
+    sections = [_section(rule) for rule in every_rule()]
     return "\n".join([_HEAD, *table, "", *sections])
 
 
-def _section(rule: Rule) -> str:
+def _needs(rule: Explained) -> str:
+    return ", ".join(rule.needs if isinstance(rule, Rule) else ("training",)) or "–"
+
+
+def _section(rule: Explained) -> str:
     follows = f"\n\nMay explain: {', '.join(rule.explains)}." if rule.explains else ""
     return f"## {rule.code} {rule.name}\n\n{rule.explanation}{follows}\n"
 
 
-def _anchor(rule: Rule) -> str:
+def _anchor(rule: Explained) -> str:
     return f"{rule.code} {rule.name}".lower().replace(" ", "-")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from functools import cache
+from typing import TypeVar
 
-from evenflow.diagnose.rule import Rule
+from evenflow.diagnose.rule import Explained, Rule
 from evenflow.diagnose.rules import (
     backward,
     finite,
@@ -19,6 +21,8 @@ from evenflow.diagnose.rules import (
 )
 from evenflow.errors import InputError
 
+_Kind = TypeVar("_Kind", bound=Explained)
+
 
 @cache
 def rules() -> tuple[Rule, ...]:
@@ -29,11 +33,16 @@ def rules() -> tuple[Rule, ...]:
 
 
 def find(code_or_name: str) -> Rule:
-    """The rule of that code ("EF101") or name ("vanishing-forward"), in any case of letters.
+    """The rule over a Record of that code ("EF101") or name ("vanishing-forward").
 
-    Raises InputError for an unknown one, with those that come close.
+    In any case of letters. Raises InputError for an unknown one, with those that come close.
     """
-    known = {key.lower(): rule for rule in rules() for key in (rule.code, rule.name)}
+    return among(rules(), code_or_name)
+
+
+def among(some: Iterable[_Kind], code_or_name: str) -> _Kind:
+    """The one of ``some`` rules of that code or name, as ``find`` does."""
+    known = {key.lower(): rule for rule in some for key in (rule.code, rule.name)}
     asked = code_or_name.strip().lower()
     if asked in known:
         return known[asked]

@@ -13,15 +13,18 @@ _MOST = 2**20
 
 
 def effective_rank(rows: NDArray[np.floating[Any]]) -> float:
-    """Participation ratio (tr C)²/tr C² of the second-moment matrix C of rows, one an example.
+    """Participation ratio (tr C)²/tr C² of the covariance matrix C of rows, one an example.
 
-    Means of (x·y)² and |x|²|y|² over pairs of different rows, so that few rows do not bias it;
-    at most their width. NaN for fewer than two rows, and for rows that are not finite or all 0.
+    Means of (x·y)² and |x|²|y|² over pairs of different rows, so that few rows hardly bias it; at
+    most their width. NaN for fewer than two rows, and for rows that are not finite or all alike.
     """
     if len(rows) < 2 or not np.isfinite(rows).all():
         return math.nan
     x = rows.astype(np.float64)
-    x /= np.abs(x).max() or 1.0
+    x -= x.mean(axis=0)
+    if np.abs(x).max() <= 1e-6 * np.abs(rows).max():  # what is left is rounding
+        return math.nan
+    x /= np.abs(x).max()
     gram = x @ x.T
     norms = np.diag(gram)
     whole = norms.sum() ** 2 - (norms**2).sum()

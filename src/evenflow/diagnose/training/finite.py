@@ -30,15 +30,15 @@ class Nonfinite(TrainingRule):
     code = "EF801"
     name = "nonfinite"
     level = "error"
+    explains = ("EF802", "EF803", "EF804", "EF805", "EF806", "EF808", "EF810", "EF811")
 
     def check(self, run: Run, _limits: Thresholds) -> list[Finding] | Skipped:
         """At most one finding: the first place."""
         told = run.happened("nonfinite")
         if told:
             first = told[0]
-            return [self._found(first.place or "model", first.step, first.detail)]
-        if not np.isfinite(run.loss_low[-1]) and not np.isnan(run.loss_high[-1]):
-            return [self._found("model", int(run.steps[-1]), "the loss is no number")]
+            where = "model" if first.place in ("", "loss") else first.place
+            return [self._found(where, first.step, first.detail)]
         for readings, places, what in (
             (run.forward, run.layers, "the output"),
             (run.gradients, run.weights, "the gradient"),

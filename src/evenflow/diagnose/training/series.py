@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +26,8 @@ class LossCurve:
 
     @property
     def start(self) -> float:
-        """The first loss, of the untrained network; the lesser of the first two, as a batch may
-        be an odd one."""
-        return float(self.values[:2].min())
+        """The first loss, of the untrained network."""
+        return float(self.values[0])
 
     @property
     def end(self) -> float:
@@ -41,14 +41,22 @@ class LossCurve:
             return 0.0
         return float(np.median(np.abs(np.diff(self.values, 2)))) / (0.6745 * 6**0.5)
 
+    def fallen(self, part: float) -> bool:
+        """Whether it has fallen by ``part`` of its start, and by more than it scatters."""
+        bar = max(part * abs(self.start), 3 * self.scatter / 5**0.5)
+        return self.start - self.end > bar
 
-def last(series: Series, samples: int) -> Series:
-    """Median over the last ``samples`` of a (samples, tensors) array, ignoring NaN."""
-    import warnings
 
+def late(series: Series, samples: int) -> Series:
+    """Median over the last ``samples`` of a (samples, tensors) array; NaN is left out."""
+    return middle(series[-samples:])
+
+
+def middle(series: Series) -> Series:
+    """Median over samples of a (samples, tensors) array; NaN is left out."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a tensor that was never measured
-        found: Series = np.nanmedian(series[-samples:], axis=0)
+        found: Series = np.nanmedian(series, axis=0)
     return found
 
 
@@ -58,3 +66,15 @@ def since(run: Run, true: NDArray[np.bool_]) -> int:
         return -1
     false = np.flatnonzero(~true)
     return int(run.steps[false[-1] + 1 if len(false) else 0])
+
+
+def matrices(run: Run) -> list[int]:
+    """Numbers of the weights that are matrices or kernels, in the model's order."""
+    return [k for k, weight in enumerate(run.weights) if len(weight.shape) > 1]
+
+
+def hidden(run: Run) -> list[int]:
+    """Numbers of the layers with a matrix of their own, without the last, in execution order."""
+    wide = {weight.name for weight in run.weights if len(weight.shape) > 1}
+    weighted = [k for k, layer in enumerate(run.layers) if wide.intersection(layer.weights)]
+    return weighted[:-1]

@@ -1,6 +1,6 @@
 """What is measured at wider intervals: effective ranks, layer Jacobians, percentiles of all values.
 
-They cost more than the rest of a sample together; at ``EVERY`` samples' distance they do not show.
+They cost more than the rest of a sample together; where they are ``due`` they do not show.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ from evenflow.theory.activations import find
 from evenflow.torch.watch.layers import Layer
 from evenflow.torch.watch.meter import Array, Transfers, signal
 
-EVERY = 100
-"""Samples from one measurement of spectra to the next."""
+
+def due(sample: int) -> bool:
+    """Whether spectra are measured at this sample, counted from 0: every hundredth, and early."""
+    return sample % 100 == 0 or sample == 10
+
+
 _JACOBIAN_LIMIT = 512
 """Largest matrix whose singular values are taken."""
 

@@ -32,7 +32,7 @@ from evenflow.torch.watch.losses import Losses
 from evenflow.torch.watch.optimiser import OptimiserReader, plain
 from evenflow.torch.watch.ranks import Ranks
 from evenflow.torch.watch.recorder import Recorder
-from evenflow.torch.watch.spectra import EVERY as SPECTRA_EVERY
+from evenflow.torch.watch.spectra import due
 from evenflow.torch.watch.verdicts import Verdicts
 
 Optimiser = torch.optim.Optimizer
@@ -194,7 +194,7 @@ class Watch:
         }
 
     def _arm(self) -> None:
-        self._recorder.clear(spectra=self._step // self._every % SPECTRA_EVERY == 0)
+        self._recorder.clear(spectra=due(self._step // self._every))
         self._eager.on()
         self._hooks.arm()
         self._reader.arm(note=self._notes)
