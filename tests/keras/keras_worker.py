@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -120,7 +121,16 @@ def refusals() -> None:
             Initializer("he_normal", seed)(shape, dtype)
 
 
-CHECKS: tuple[Callable[[], None], ...] = (bits, layouts, layers, saved, seeds, refusals)
+def page() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "keras.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(example, "keras.md", "exec"), names)
+    head = names["model"].layers[-1].kernel  # type: ignore[attr-defined]
+    assert (sample(Normal(0.01), (10, 64), seed=0, name="head") == array(head).T).all()
+
+
+CHECKS: tuple[Callable[[], None], ...] = (bits, layouts, layers, saved, seeds, refusals, page)
 
 if __name__ == "__main__":
     for check in CHECKS:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 WORKER = Path(__file__).with_name("keras_worker.py")
-CHECKS = ("bits", "layouts", "layers", "saved", "seeds", "refusals")
+CHECKS = ("bits", "layouts", "layers", "saved", "seeds", "refusals", "page")
 
 
 @pytest.fixture(scope="module", params=["torch", "jax"])
