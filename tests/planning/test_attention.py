@@ -22,7 +22,8 @@ class Attention(nn.Module):
     def forward(self, x):
         x = self.norm(x)
         q, k, v = (
-            layer(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for layer in (self.q, self.k, self.v)
+            layer(x).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+            for layer in (self.q, self.k, self.v)
         )
         if self.fused:
             mixed = F.scaled_dot_product_attention(q, k, v, scale=self.scale)

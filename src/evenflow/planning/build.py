@@ -21,6 +21,7 @@ from evenflow.planning.distributions import (
     Orthogonal,
     Simple,
 )
+from evenflow.planning.head import quiet_heads
 from evenflow.planning.operating_point import OperatingPoint, operating_point
 from evenflow.planning.outlook import outlook
 from evenflow.planning.plain import magnitude_entry, plain_entry
@@ -78,6 +79,7 @@ def build_plan(
     if derived:
         entries = scaled_queries(graph, entries, readings, derive)
         entries = scaled_branches(entries, residual_sums(graph, readings), derive, residual)
+        entries = quiet_heads(graph, entries, readings, derive)
     notes = (*notes, *outlook(graph, derive(entries)))
     if graph.trace != "export":
         notes = (*notes, f"the graph was had by a {graph.trace}")
