@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint clean bench-fill bench-theory bench-init bench-paper bench-rules bench-shapeset
+.PHONY: run test lint clean bench-fill bench-theory bench-init bench-paper bench-rules bench-scale bench-shards bench-shapeset
 .DEFAULT_GOAL := run
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -43,11 +43,23 @@ bench-paper: $(INSTALLED)  ## the 2010 paper's networks at initialisation
 bench-derive: $(INSTALLED)  ## derivations against real networks, draw by draw
 	$(BIN)/python benchmarks/derive.py
 
+bench-levels: $(INSTALLED)  ## how level auto and the libraries' defaults keep real networks
+	$(BIN)/python benchmarks/levels.py
+
+bench-trainability: $(INSTALLED)  ## five deep networks under five initialisations
+	$(BIN)/python benchmarks/trainability.py
+
 bench-rules: $(INSTALLED)  ## the trainings that the rules' thresholds come from
 	$(BIN)/python benchmarks/rule_thresholds.py
 
 bench-shapeset: $(INSTALLED)  ## Shapeset-3×2: images a second, and its figures
 	$(BIN)/python benchmarks/shapeset.py
+
+bench-scale: $(INSTALLED)  ## 7 billion parameters straight to disk; the cost of a rank
+	$(BIN)/python benchmarks/scale.py
+
+bench-shards: $(INSTALLED)  ## real models over gloo ranks: the bits and losses of unsharded ones
+	$(BIN)/python benchmarks/shards.py
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage
