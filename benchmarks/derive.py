@@ -31,6 +31,7 @@ from evenflow.torch.execute import run
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
 from evenflow.torch.preserve import preserved
+from evenflow.torch.sampling import sampling
 from evenflow.torch.trace import trace
 from evenflow.torch.weights import input_moments, parameter_moments
 
@@ -79,7 +80,12 @@ def measure(entry: Entry, scheme: str, draws: int) -> tuple[Any, list[Row], floa
         weights.append(parameter_moments(traced.graph, parameters))
         observe(traced, parameters, call, found, draw)
     started = time.perf_counter()
-    derived = propagate(traced.graph, expected(weights), input_moments(traced.graph, call))
+    derived = propagate(
+        traced.graph,
+        expected(weights),
+        input_moments(traced.graph, call),
+        sample=sampling(tensors=parameters.tensors),
+    )
     seconds = time.perf_counter() - started
     return derived, rows(traced.graph, derived, found), seconds
 
@@ -128,7 +134,9 @@ def rows(graph: Any, derived: Any, found: Measured) -> list[Row]:
     """What was predicted and what was found, tensor by tensor."""
     made = []
     for node in graph.nodes:
-        if node.name not in found.forward:
+        moments = derived.forward.get(node.name)
+        masked = moments is not None and moments.hidden is not None  # its −∞ are not told
+        if node.name not in found.forward or node.name in graph.values or masked:
             continue
         forward, backward = (
             compared(moments.get(node.name), intervals.get(node.name), values.get(node.name))

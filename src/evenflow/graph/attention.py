@@ -34,9 +34,11 @@ def softmax(z: Moments, axis: int, seen: Visible | None = None) -> Moments:
     if size == 1:
         return Moments.constant(1.0, z.shape)
     rows = _Rows(z, axis, seen)
-    same = rows.mean(lambda keys, at: (np.ones_like(keys), at.square)) / size
-    other = (1 / size - same) / (size - 1)
-    return rows.along(same, other, 1 / size)
+    found = rows.mean(lambda keys, at: (np.ones_like(keys), at.square)) / size
+    pairs, by_key = np.moveaxis(found, rows.dim, -1), pairing.counts(size, found.shape[rows.dim])
+    if by_key[-1] > 0:
+        pairs[..., -1] = (1 - pairs[..., :-1] @ by_key[:-1]) / by_key[-1]
+    return replace(rows.z, mean=1 / size, pairs=found, spread=0.0)
 
 
 def softmax_back(z: Moments, cotangent: Moments, axis: int, seen: Visible | None = None) -> Moments:
@@ -45,11 +47,13 @@ def softmax_back(z: Moments, cotangent: Moments, axis: int, seen: Visible | None
     if size == 1:
         return Moments.constant(0.0, z.shape)
     rows = _Rows(z, axis, seen)
-    same, other = apart(cotangent, axis)
-    moved = replace(same, pairs=same.pairs - other.pairs)
-    passed = replace(rows.same, mean=0.0, pairs=rows.mean(_passing) / size)
-    found = moved.times(passed)
-    return stacked(found, -found.pairs / (size - 1), axis, Atom(size, "positions"))
+    arrived = one_atom(cotangent, axis)
+    dim = dims_of(arrived, axis)[0]
+    centred = arrived.pairs - pairing.average(arrived.pairs, dim, size)
+    # Of each row alone p (δ − Σ p δ) has what it has where all p are alike, times this.
+    passed = np.take(rows.mean(_passing), [0], axis=rows.dim) / (size - 1)
+    factor = replace(rows.z, mean=0.0, pairs=passed, spread=0.0)
+    return replace(arrived, mean=0.0, pairs=centred).times(factor)
 
 
 def log_softmax(z: Moments, axis: int) -> Moments:
@@ -57,31 +61,28 @@ def log_softmax(z: Moments, axis: int) -> Moments:
     size = z.shape[axis]
     rows = _Rows(z, axis, None)
     mean = -rows.expected_logarithm()
-    level = rows.logarithms() + mean**2
-    kappa = rows.kappa
-    return rows.along(level + kappa * (1 - 2 / size), level - 2 * kappa / size, mean)
+    own = np.take(rows.kappa, [0], axis=rows.dim)
+    pairs = mean**2 + rows.kappa - 2 * own / size + rows.logarithms()
+    return replace(rows.z, mean=mean, pairs=pairs, spread=0.0)
 
 
 def log_softmax_back(z: Moments, cotangent: Moments, axis: int) -> Moments:
     """Of δ − p Σδ."""
     size = z.shape[axis]
-    same, other = apart(cotangent, axis)
-    total = replace(same, pairs=size * same.pairs + size * (size - 1) * other.pairs)
-    each = []
-    for mine, share in zip((same, other), apart(softmax(z, axis), axis), strict=True):
-        a, b, axes = aligned(total, share)
-        own, _, _ = aligned(mine, share)
-        each.append(Moments(0.0, own - 2 * a / size**2 + a * b, axes))
-    return stacked(each[0], each[1].pairs, axis, Atom(size, "units"))
+    arrived = one_atom(cotangent, axis)
+    mean = replace(arrived, pairs=pairing.average(arrived.pairs, dims_of(arrived, axis)[0], size))
+    total = mean.scaled(size).times(softmax(z, axis))
+    a, b, axes = aligned(arrived, total)
+    return Moments(0.0, a - 2 * aligned(mean, total)[0] + b, axes)
 
 
 def logsumexp(z: Moments, axis: int) -> Moments:
     """Moments of log Σ e^z, the axis kept at length 1."""
     rows = _Rows(z, axis, None)
-    common = rows.other
     level = rows.expected_logarithm()
-    pairs = common.pairs + 2 * z.mean * level + level**2 + rows.logarithms()
-    return replace(common, mean=z.mean + level, pairs=pairs, spread=0.0)
+    pairs = rows.common + 2 * z.mean * level + level**2 + rows.logarithms()
+    axes = (*z.axes[:axis], (), *z.axes[axis + 1 :])
+    return Moments(z.mean + level, np.take(pairs, 0, axis=rows.dim), axes)
 
 
 class _Rows:
@@ -92,10 +93,12 @@ class _Rows:
         if seen is None and z.hidden is not None:
             seen = visible(z.hidden, len(z.axes), axis, size)
         self.seen = everything(size) if seen is None else seen
-        self.axis = axis
-        z = replace(z, pairs=_told_apart(z, self.seen.axes))
-        self.same, self.other = apart(z, axis)
-        self.kappa = self.same.pairs - self.other.pairs
+        z = one_atom(z, axis)
+        self.z = replace(z, pairs=_told_apart(z, self.seen.axes), hidden=None)
+        self.dim = dims_of(z, axis)[0]
+        self.common = np.take(self.z.pairs, [-1], axis=self.dim)
+        """What the logits of different keys share."""
+        self.kappa = self.z.pairs - self.common
         self.variance = max(float(self.kappa.flat[0]), 0.0)
         if self.variance > _LARGEST:
             raise NoRuleError("a softmax of logits so large that only the largest counts")
@@ -109,14 +112,14 @@ class _Rows:
         f for rows that have nothing in common, and for the same row."""
         found = np.empty_like(self.alike)
         for which, keys in self._cases():
-            unlike, like = ends(keys.count, competition(self.variance, keys.count))
+            unlike, like = ends(keys.number, competition(self.variance, keys.number))
             base = float(keys.weights @ unlike)
             found[which] = base + self.alike[which] * (float(keys.weights @ like) - base)
         return found
 
     def _cases(self) -> list[tuple[tuple[Array, ...], Keys]]:
         """Entries of the pairs for each set of axes in which rows that see differently differ."""
-        dims = {a: dims_of(self.same, a) for a in self.seen.axes}
+        dims = {a: dims_of(self.z, a) for a in self.seen.axes}
         where: dict[frozenset[int], list[tuple[int, ...]]] = {}
         for index in np.ndindex(*self.alike.shape):
             differs = frozenset(a for a, own in dims.items() if any(index[d] for d in own))
@@ -125,11 +128,6 @@ class _Rows:
             (tuple(np.array(places).T), self.seen.keys[differs])
             for differs, places in where.items()
         ]
-
-    def along(self, same: Array, other: Array, mean: float) -> Moments:
-        """Moments whose pairs of the same and of different keys are these."""
-        found = replace(self.same, mean=mean, pairs=same, spread=0.0)
-        return stacked(found, other, self.axis, Atom(self.seen.size, "positions"))
 
     def expected_logarithm(self) -> float:
         """E[log Σ e^u] of one row."""
@@ -140,7 +138,7 @@ class _Rows:
         """Cov(log Σe^u, log Σe^u′) = κ ∫₀¹ E[Σ p p′ at τκ] dτ, for each case."""
         size = float(self.seen.size)
         most = float(competition(self.variance, np.array([size])).square[0])
-        kappa, whole = self.kappa, np.expm1(self.variance)
+        kappa, whole = np.take(self.kappa, [0], axis=self.dim), np.expm1(self.variance)
         with np.errstate(divide="ignore", invalid="ignore"):
             grown = np.where(np.abs(kappa) > 1e-9, np.expm1(kappa) - kappa, kappa**2 / 2)
         return np.asarray((kappa + (most - 1) * (grown / whole if whole > 0 else 0.0)) / size)
@@ -169,6 +167,18 @@ def apart(x: Moments, axis: int) -> tuple[Moments, Moments]:
         replace(x, pairs=same, axes=axes, hidden=None),
         replace(x, pairs=other, axes=axes, hidden=None),
     )
+
+
+def one_atom(x: Moments, axis: int) -> Moments:
+    """With a single atom on an axis longer than 1, and same and other indices told apart."""
+    atoms, before = x.axes[axis], sum(len(each) for each in x.axes[:axis])
+    pairs = x.pairs
+    if len(atoms) != 1:
+        pairs = pairing.joined(pairs, before, [atom.size for atom in atoms])
+        atoms = (Atom(x.shape[axis], atoms[0].role),)
+    if pairs.shape[before] == 1:
+        pairs = np.repeat(pairs, 2, axis=before)
+    return replace(x, pairs=pairs, axes=(*x.axes[:axis], atoms, *x.axes[axis + 1 :]))
 
 
 def stacked(same: Moments, other: Array, axis: int, atom: Atom) -> Moments:

@@ -11,19 +11,24 @@ import numpy.typing as npt
 from evenflow.graph.measured import measured
 from evenflow.graph.moments import Atom, Moments, Role
 
-HIDING = -9999.0
-"""Code that hides keys from a softmax adds −∞, the smallest number of a type, −1e9 or −1e4."""
+HIDING, SEEN = -99.0, -20.0
+"""Code that hides keys from a softmax adds −∞, the smallest number of a type, −1e9, −1e4 or −100,
+and to the others nothing or little."""
 
 
 def of_constant(values: npt.NDArray[Any]) -> Moments:
     """Moments of an array of numbers that no draw changes.
 
-    Very negative numbers are no Moments' business: they mark what a softmax is not to see. An axis
-    that only repeats the same memory (an expanded one) makes no difference between elements.
+    Very negative numbers are no Moments' business: they mark what a softmax is not to see; nor is
+    what is infinite or no number at all, which some later choice leaves out. An axis that only
+    repeats the same memory (an expanded one) makes no difference between elements.
     """
+
     core, copied = core_of(values)
-    numbers = core.astype(np.float64)
-    hidden = numbers <= HIDING if values.dtype.kind == "f" else np.zeros(1, dtype=bool)
+    numbers = np.nan_to_num(core.astype(np.float64), nan=0.0, posinf=0.0, neginf=-np.inf)
+    hidden = numbers <= HIDING
+    if values.dtype.kind != "f" or ((numbers > HIDING) & (numbers < SEEN)).any():
+        hidden = np.isneginf(numbers)
     if hidden.all():
         numbers = np.zeros_like(numbers)
     elif hidden.any():

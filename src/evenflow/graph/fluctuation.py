@@ -67,7 +67,9 @@ def forwards(
     found = {name: Fluctuation() for name in known if graph.node(name) is None}
     for node in graph.nodes:
         if node.name in known:
-            found[node.name] = _forward(Step(graph, node, known, several), found)
+            same = node.name in graph.values  # what the code alone makes is always the same
+            step = Step(graph, node, known, several)
+            found[node.name] = Fluctuation() if same else _forward(step, found)
     return found
 
 
@@ -176,6 +178,8 @@ def _own(step: Step, slopes: Mapping[str, float], found: Mapping[str, Fluctuatio
 
 def _crossed(left: Moments, right: Moments, second: float) -> float:
     """Of 2·mean(x·y), x and y independent."""
+    if second <= 0:
+        return 0.0
     product = left.times(right)
     pairs = 4 * product.pairs / max(second, 1e-300) ** 2
     return _mean_pair(product, pairs)

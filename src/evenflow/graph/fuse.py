@@ -32,7 +32,7 @@ def fuse(graph: Graph) -> Graph:
             kept.append(replace(node, op="activation", arguments={"input": root}, activation=found))
         elif node.name not in functions or _plain(node, functions[node.name]):
             kept.append(node)
-    return replace(graph, nodes=_reached(graph, kept))
+    return replace(graph, nodes=reached(graph, kept))
 
 
 def _plain(node: Node, function: Pointwise) -> bool:
@@ -110,8 +110,8 @@ def _ends_chain(graph: Graph, node: Node, functions: dict[str, Pointwise]) -> bo
     )
 
 
-def _reached(graph: Graph, nodes: list[Node]) -> tuple[Node, ...]:
-    """Drop affine steps that only fused chains read."""
+def reached(graph: Graph, nodes: list[Node]) -> tuple[Node, ...]:
+    """``nodes`` without those that only steps of ``graph`` read that are no more."""
     needed = set(graph.outputs)
     kept = []
     for node in reversed(nodes):

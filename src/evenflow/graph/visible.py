@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from evenflow.graph.constants import core_of
 from evenflow.graph.moments import Array
 
 Mask = npt.NDArray[np.bool_]
@@ -29,9 +30,9 @@ _NODES = 48
 
 class Keys(NamedTuple):
     """Numbers of keys, and the weight of each: a mean over pairs of rows of o/(n n′)·f is
-    ``weights @ f(count)``."""
+    ``weights @ f(number)``."""
 
-    count: Array
+    number: Array
     weights: Array
 
 
@@ -84,6 +85,19 @@ def visible(hidden: Mask, rank: int, axis: int, size: int) -> Visible:
     return _told[key][1]
 
 
+_complements: OrderedDict[int, tuple[Mask, Mask]] = OrderedDict()
+
+
+def complement(mask: npt.NDArray[Any]) -> Mask:
+    """Where a mask does not hold: of the same one always the same array."""
+    if id(mask) not in _complements:
+        core, _ = core_of(mask)
+        _complements[id(mask)] = mask, ~core.astype(bool)
+        if len(_complements) > _NODES:
+            _complements.popitem(last=False)
+    return _complements[id(mask)][1]
+
+
 def _visible(hidden: Mask, rank: int, axis: int, size: int) -> Visible:
     hidden = hidden.reshape((1,) * (rank - hidden.ndim) + hidden.shape)
     seen = ~np.moveaxis(hidden, axis, -1)
@@ -104,7 +118,8 @@ def _visible(hidden: Mask, rank: int, axis: int, size: int) -> Visible:
     differ = where[:, :, None] != where[:, None, :]
     for length in range(1, len(varying) + 1):
         for chosen in combinations(varying, length):
-            apart = np.array([differ[v] == (v in chosen) for v in varying]).all(axis=0)
+            each = [differ[v] == (v in chosen) for v in varying]
+            apart = np.asarray(np.all(each, axis=0))
             keys[frozenset(others[v] for v in chosen)] = _met(count, common, apart)
     return Visible(size, keys)
 

@@ -23,6 +23,8 @@ from evenflow.torch.names import ModelParameters
 
 _MOST = 1 << 24
 """Elements of the largest tensor that is folded."""
+_MOST_FROZEN = 1 << 20
+"""Elements of the largest frozen parameter: tables of positions are that, not frozen weights."""
 _UNKNOWN = ("empty", "empty_like", "new_empty", "empty_permuted", "empty_strided")
 """Operations whose result is whatever memory held."""
 
@@ -108,7 +110,7 @@ def _foldable(node: torch.fx.Node) -> bool:
 
 
 def _given(program: ExportedProgram, parameters: ModelParameters, call: Call) -> Mapping[str, Any]:
-    """Numbers of constants, buffers, and of indices and masks that the caller passed."""
+    """Numbers of constants, buffers, frozen tables, and of indices and masks that were passed."""
     found: dict[str, Any] = {}
     remade = remade_buffers(parameters.model)
     passed = iter(leaf for leaf in pytree.tree_leaves((call.args, _ordered(program, call))))
@@ -116,15 +118,27 @@ def _given(program: ExportedProgram, parameters: ModelParameters, call: Call) ->
         tensor: Any = None
         if spec.kind == InputKind.USER_INPUT:
             tensor = next(passed)
-            if isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
+            if not _is_index_or_mask(tensor):
                 continue
         elif spec.kind == InputKind.CONSTANT_TENSOR and spec.target is not None:
             tensor = program.constants[spec.target]
         elif spec.kind == InputKind.BUFFER and spec.target is not None:
             tensor = remade.get(spec.target, parameters.tensor(spec.target))
+        elif spec.kind == InputKind.PARAMETER and spec.target is not None:
+            tensor = parameters.tensor(spec.target)
+            if tensor.requires_grad or tensor.numel() > _MOST_FROZEN:
+                continue
+            tensor = tensor.detach()
         if _has_numbers(tensor):
             found[str(spec.arg.name)] = tensor.detach().cpu().clone()
     return found
+
+
+def _is_index_or_mask(value: Any) -> bool:
+    """Whether an input is not floating-point, or holds −∞, which only masks do."""
+    if not isinstance(value, torch.Tensor):
+        return False
+    return not value.is_floating_point() or (not value.is_meta and bool(value.isneginf().any()))
 
 
 def _ordered(program: ExportedProgram, call: Call) -> dict[str, Any]:

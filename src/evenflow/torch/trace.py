@@ -15,6 +15,7 @@ from torch.export import ExportedProgram
 from evenflow.errors import InputError
 from evenflow.graph.fuse import fuse
 from evenflow.graph.graph import Graph, Ref
+from evenflow.graph.standardise import standardise
 from evenflow.torch.inputs import Call
 from evenflow.torch.module_walk import walk
 from evenflow.torch.names import ModelParameters
@@ -45,9 +46,9 @@ def trace(call: Call, parameters: ModelParameters) -> Trace:
         if program is not None:
             graph = read(program, parameters, call)
             _require_types(graph, model)
-            return Trace(fuse(graph), program)
+            return Trace(fuse(standardise(graph)), program)
         call.run(model)  # a fault of the user's own (a wrong shape, say) is told as such
-        return Trace(fuse(walk(model, call, parameters, reason)), None)
+        return Trace(fuse(standardise(walk(model, call, parameters, reason))), None)
 
 
 _PRODUCTS = {

@@ -43,7 +43,7 @@ def measured(tensor: torch.Tensor) -> Moments:
     values = tensor.detach()
     mean = float(values.mean(dtype=torch.float64))
     second = float(values.norm(dtype=torch.float64)) ** 2 / values.numel()
-    if mean**2 < _CHANCE * second / values.numel():
+    if mean**2 < _CHANCE * (second - mean**2) / values.numel():
         mean = 0.0
     return Moments.independent(mean, max(second, mean**2), shape)
 
@@ -52,7 +52,7 @@ def input_moments(graph: Graph, call: Call) -> dict[str, Moments]:
     """Moments of every floating-point input; standard normal ones for meta tensors."""
     found = {}
     for name, tensor in zip(graph.inputs, call.tensors().values(), strict=True):
-        if not tensor.is_floating_point():
+        if not tensor.is_floating_point() or name in graph.values:  # of a mask all is known
             continue
         shape = tuple(tensor.shape)
         if tensor.is_meta or not tensor.numel():

@@ -6,12 +6,15 @@ from evenflow.graph.rules import (
     elementwise,
     embedding,
     linear,
+    masking,
     normalise,
     pooling,
     powers,
+    random,
     recurrent,
     shape,
     softmax,
+    standardise,
 )
 from evenflow.graph.rules.registry import RULES, Rule, Step
 
@@ -24,10 +27,13 @@ __all__ = [
     "elementwise",
     "embedding",
     "linear",
+    "masking",
     "normalise",
     "pooling",
     "powers",
+    "random",
     "recurrent",
     "shape",
     "softmax",
+    "standardise",
 ]

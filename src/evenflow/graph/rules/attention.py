@@ -15,7 +15,7 @@ from evenflow.graph.layout import expanded, gathered, permuted, reshaped, unsque
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.linear import product, product_back
 from evenflow.graph.rules.registry import Cotangents, Step, register
-from evenflow.graph.visible import Visible, causal
+from evenflow.graph.visible import Visible, causal, complement
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class _Attention:
             return found
         numbers = self.step.values("attn_mask")
         if numbers is not None and numbers.dtype == bool:
-            return replace(found, hidden=~numbers)
+            return replace(found, hidden=complement(numbers))
         if self.step.graph.dtype(self.step.name("attn_mask")) == "bool":
             raise NoRuleError("attention under a mask that only the data knows")
         return found.plus(self.step.of("attn_mask"))

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evenflow.errors import NoRuleError
 from evenflow.graph import pairs as pairing
 from evenflow.graph.attention import apart, stacked
 from evenflow.graph.constants import core_of
+from evenflow.graph.graph import Ref
 from evenflow.graph.moments import Array, Atom, Axes, Moments, Role, axes_of
 from evenflow.graph.rules.registry import Cotangents, Step, register
 
@@ -111,4 +113,25 @@ def _embedding_back(step: Step, cotangent: Moments) -> Cotangents:
     return {step.name("weight"): found}
 
 
+def _one_index(step: Step) -> tuple[tuple[int, ...], npt.NDArray[Any] | None]:
+    """Shape and, where known, numbers of the indices of x[indices]."""
+    indices = step.node.arguments.get("indices")
+    names = [i.name for i in indices if isinstance(i, Ref)] if isinstance(indices, tuple) else []
+    if len(names) != 1 or not isinstance(indices, tuple) or indices[0] is None:
+        raise NoRuleError("an index along several axes")
+    if step.graph.dtype(names[0]) == "bool":
+        raise NoRuleError("an index by a mask")
+    return step.graph.shape(names[0]), step.graph.values.get(names[0])
+
+
+def _index_back(step: Step, cotangent: Moments) -> Cotangents:
+    shape, numbers = _one_index(step)
+    return {step.name("input"): looked_up_back(step.of("input"), cotangent, shape, numbers)}
+
+
+register(
+    "index",
+    forward=lambda step: looked_up(step.of("input"), *_one_index(step)),
+    backward=_index_back,
+)
 register("embedding", forward=_embedding, backward=_embedding_back)

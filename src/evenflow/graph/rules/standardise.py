@@ -1,0 +1,21 @@
+"""Normalisations written out by hand, which ``graph.standardise`` made single operations."""
+
+from __future__ import annotations
+
+from evenflow.graph.moments import Moments
+from evenflow.graph.rules.normalise import normalised, normalised_back
+from evenflow.graph.rules.registry import Cotangents, Step, register
+
+
+def _standardised(step: Step) -> Moments:
+    centre = bool(step.number("centre"))
+    return normalised(step.of("input"), step.axes("dim"), step.number("eps"), centre=centre)
+
+
+def _standardised_back(step: Step, cotangent: Moments) -> Cotangents:
+    x, centre = step.of("input"), bool(step.number("centre"))
+    back = normalised_back(x, cotangent, step.axes("dim"), step.number("eps"), centre=centre)
+    return {step.name("input"): back}
+
+
+register("standardise", forward=_standardised, backward=_standardised_back)

@@ -1,0 +1,160 @@
+"""Standardise: normalisations written out by hand become single operations.
+
+``x * rsqrt(mean(x²) + eps)`` reads x twice, so its factors are not independent; as one operation
+"standardise" it has the rule of layer and RMS norm. So have ``/ sqrt(…)``, x − mean(x) in place of
+x, and ``var`` and ``std``; casts in between do not matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from evenflow.graph.fuse import reached
+from evenflow.graph.graph import Argument, Graph, Node, Ref
+
+_CASTS = ("to", "_to_copy", "type_as", "alias")
+
+
+def standardise(graph: Graph) -> Graph:
+    """The same network with one "standardise" node for each normalisation written out."""
+    nodes = [_standardised(graph, node) or node for node in graph.nodes]
+    return replace(graph, nodes=reached(graph, nodes))
+
+
+@dataclass(frozen=True)
+class _Square:
+    """The mean square of ``of`` over some axes, ``eps`` added; ``centred`` tells of a variance."""
+
+    of: str
+    axes: tuple[Argument, ...]
+    eps: float
+    centred: bool = False
+
+
+def _standardised(graph: Graph, node: Node) -> Node | None:
+    for value, square in _quotients(graph, node):
+        source = _plain(graph, value)
+        inner = _centred(graph, source, square.axes)
+        if source == square.of and not square.centred:
+            of = inner or value
+        elif inner is not None and square.centred and _plain(graph, inner) == square.of:
+            of = inner
+        else:
+            continue
+        arguments: dict[str, Argument] = {
+            "input": Ref(of),
+            "dim": square.axes,
+            "eps": square.eps,
+            "centre": inner is not None,
+        }
+        return replace(node, op="standardise", arguments=arguments)
+    return None
+
+
+def _quotients(graph: Graph, node: Node) -> list[tuple[str, _Square]]:
+    """Ways to read a product or quotient as a value over the root of a mean square."""
+    left, right = node.arguments.get("input"), node.arguments.get("other")
+    if not isinstance(left, Ref) or not isinstance(right, Ref):
+        return []
+    if node.op == "div" and not node.arguments.get("rounding_mode"):
+        found = [(left.name, _root(graph, right.name))]
+    elif node.op == "mul":
+        found = [
+            (value.name, _inverse_root(graph, other.name))
+            for value, other in ((left, right), (right, left))
+        ]
+    else:
+        return []
+    return [(value, square) for value, square in found if square is not None]
+
+
+def _root(graph: Graph, name: str) -> _Square | None:
+    """√(mean square + eps), or a standard deviation (+ eps)."""
+    inner, added = _less_number(graph, name)
+    node = _producer(graph, inner)
+    if node is None:
+        return None
+    if node.op == "std":
+        return _variance(graph, node, added**2)
+    if added == 0 and _is_power(node, "sqrt", 0.5):
+        return _mean_square(graph, _input(node))
+    return None
+
+
+def _inverse_root(graph: Graph, name: str) -> _Square | None:
+    node = _producer(graph, name)
+    if node is not None and _is_power(node, "rsqrt", -0.5):
+        return _mean_square(graph, _input(node))
+    if node is not None and _is_power(node, "reciprocal", -1.0):
+        return _root(graph, _input(node))
+    return None
+
+
+def _mean_square(graph: Graph, name: str) -> _Square | None:
+    inner, eps = _less_number(graph, name)
+    node = _producer(graph, inner)
+    if node is None:
+        return None
+    if node.op == "var":
+        return _variance(graph, node, eps)
+    square = _producer(graph, _input(node)) if node.op == "mean" else None
+    if square is None:
+        return None
+    own = square.op == "mul" and square.arguments.get("other") == Ref(_input(square))
+    if own or _is_power(square, "square", 2.0):
+        return _Square(_plain(graph, _input(square)), _axes(node), eps)
+    return None
+
+
+def _variance(graph: Graph, node: Node, eps: float) -> _Square:
+    return _Square(_plain(graph, _input(node)), _axes(node), eps, centred=True)
+
+
+def _centred(graph: Graph, name: str, axes: tuple[Argument, ...]) -> str | None:
+    """y, where a value is y − mean(y) over these axes."""
+    node = _producer(graph, name)
+    if node is None or node.op != "sub" or node.arguments.get("alpha", 1) != 1:
+        return None
+    other = node.arguments.get("other")
+    mean = _producer(graph, other.name) if isinstance(other, Ref) else None
+    if mean is None or mean.op != "mean" or _axes(mean) != axes:
+        return None
+    of = _input(node)
+    return of if _plain(graph, of) == _plain(graph, _input(mean)) else None
+
+
+def _less_number(graph: Graph, name: str) -> tuple[str, float]:
+    """What a number is added to, or the largest of that and the number; and the number."""
+    node = _producer(graph, name)
+    argument = {"add": "other", "clamp": "min", "clamp_min": "min"}.get(node.op if node else "")
+    number = node.arguments.get(argument) if node is not None and argument else None
+    if node is not None and isinstance(number, (int, float)) and _input(node):
+        return _input(node), float(number)
+    return name, 0.0
+
+
+def _is_power(node: Node, op: str, exponent: float) -> bool:
+    return node.op == op or (node.op == "pow" and node.arguments.get("exponent") == exponent)
+
+
+def _axes(node: Node) -> tuple[Argument, ...]:
+    dim = node.arguments.get("dim")
+    return dim if isinstance(dim, tuple) else (dim,)
+
+
+def _producer(graph: Graph, name: str) -> Node | None:
+    return graph.node(_plain(graph, name))
+
+
+def _plain(graph: Graph, name: str) -> str:
+    """The value that casts were made of."""
+    node = graph.node(name)
+    while node is not None and node.op in _CASTS and _input(node):
+        name = _input(node)
+        node = graph.node(name)
+    return name
+
+
+def _input(node: Node) -> str:
+    value = node.arguments.get("input")
+    return value.name if isinstance(value, Ref) else ""
