@@ -1,10 +1,12 @@
 """Taps that land inside a tensor, against counting them one by one in a real convolution."""
 
+import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evenflow.graph.taps import landing_taps
+from evenflow.graph.taps import Reads, landing_taps, sliding_reads
 
 SIZES = {
     "length": st.integers(1, 12),
@@ -47,3 +49,59 @@ def test_a_transposed_convolution_counts_the_other_way_round(
     landed = sum(landing_taps(out, length, kernel, stride, padding, dilation))
     assert y.shape[-1] == out
     assert landed == int(y.sum())
+
+
+def matrix(reads):
+    """(small, large): what each position reads, with its weight."""
+    found = np.zeros((reads.small, reads.large))
+    for reader, (sources, weights) in enumerate(zip(reads.source, reads.weight, strict=True)):
+        for source, weight in zip(sources, weights, strict=True):
+            found[reader, source] += weight
+    return found
+
+
+def kernel_of(curve, size):
+    i = np.arange(size)
+    return curve[np.minimum(np.abs(i[:, None] - i), len(curve) - 1)]
+
+
+def by_distance(full, length):
+    i = np.arange(len(full))
+    distance = np.minimum(np.abs(i[:, None] - i), length - 1)
+    return [full[distance == d].mean() for d in range(length)]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    sizes=st.tuples(st.integers(1, 9), st.integers(2, 12)),
+    kernel=st.integers(1, 5),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 3),
+    dilation=st.integers(1, 2),
+    lengths=st.tuples(st.integers(1, 5), st.integers(2, 5)),
+    seed=st.integers(0, 99),
+)
+def test_pairs_of_what_is_read_are_those_of_the_whole_matrix(
+    sizes, kernel, stride, padding, dilation, lengths, seed
+):
+    """A E Aᵀ, averaged over the pairs at each distance; and Aᵀ E A the other way round."""
+    rng = np.random.default_rng(seed)
+    source = np.arange(sizes[0])[:, None] * stride - padding + np.arange(kernel) * dilation
+    reads = Reads(source, sizes[1], rng.normal(size=source.shape))
+    a = matrix(reads)
+    curve = rng.normal(size=min(lengths[1], reads.large))
+    kept = min(lengths[0], reads.small)
+    expected = by_distance(a @ kernel_of(curve, reads.large) @ a.T, kept)
+    assert reads.forwards(kept, len(curve)) @ curve == pytest.approx(np.array(expected))
+    curve = rng.normal(size=min(lengths[1], reads.small))
+    kept = min(lengths[0], reads.large)
+    expected = by_distance(a.T @ kernel_of(curve, reads.small) @ a, kept)
+    assert reads.backwards(kept, len(curve)) @ curve == pytest.approx(np.array(expected))
+
+
+def test_same_and_different_taps_make_up_all_pairs():
+    reads = sliding_reads(6, 8, 3, 1, 0, 1)
+    same, different = (reads.meeting(3, 4, same_tap=each) for each in (True, False))
+    assert (same + different == reads.meeting(3, 4)).all()
+    assert same.tolist() == [[18, 0, 0, 0], [0, 30, 0, 0], [0, 0, 24, 36]]
+    assert reads.landing == 18

@@ -1,12 +1,12 @@
 """Tracing: names, places and values in the Graph, and a model that is left as it was found."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from evenflow.errors import InputError
 from evenflow.graph.graph import Ref
-from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
@@ -113,7 +113,8 @@ def test_constants_carry_their_own_moments():
 
     trace, parameters = traced(Shifted(), torch.zeros(3, 4))
     (constant,) = (p for p in trace.graph.parameters.values() if p.moments)
-    assert constant.moments == Moments.parameter(3.0, pytest.approx(10.0))
+    assert constant.moments.mean == 3.0
+    assert constant.moments.pairs.tolist() == [10.0, 8.0]  # 2² and 4², 2·4
     found = propagate(trace.graph, parameter_moments(trace.graph, parameters))
     out, before = found.forward[trace.graph.outputs[0]], found.forward["linear"]
     assert out.second == pytest.approx(10 * before.second)
@@ -146,7 +147,7 @@ def test_inputs_of_every_form_keep_their_own_moments():
         "first": 0.0,
         "second": 10.0,
     }
-    assert found["second"] == Moments.constant(10.0)
+    assert found["second"].pairs == pytest.approx(np.full((2, 2), 100.0))
 
 
 def test_integers_and_tensors_without_values_have_no_measured_moments():
@@ -154,15 +155,29 @@ def test_integers_and_tensors_without_values_have_no_measured_moments():
     assert input_moments(graph, Call((torch.zeros(3, dtype=torch.long),), {})) == {}
     graph = graph_of(nn.Linear(4, 4), torch.zeros(3, 4))
     meta = Call((torch.zeros(3, 4, device="meta"),), {})
-    assert input_moments(graph, meta) == {"input": Moments.independent()}
+    (found,) = input_moments(graph, meta).values()
+    assert found.pairs.tolist() == [[1.0, 0.0], [0.0, 0.0]]
+    assert [axis[0].role for axis in found.axes] == ["examples", "units"]
 
 
-def test_a_model_on_the_meta_device_has_no_measured_parameters():
+def test_neighbouring_pixels_are_told_from_strangers():
+    graph = graph_of(nn.Conv2d(1, 2, 3), torch.zeros(4, 1, 12, 12))
+    rows = torch.arange(12.0).sub(5.5).sign().expand(4, 1, 12, 12)  # one half −1, the other +1
+    found = input_moments(graph, Call((rows,), {}))["input"]
+    assert found.shape == (4, 1, 12, 12)
+    across = found.pairs[0, :, :]
+    assert across[3] == pytest.approx(across[0])  # down a column nothing changes
+    assert across[0, :7] == pytest.approx((1 - 2 * np.arange(7) / np.arange(12, 5, -1)).clip(-1))
+
+
+def test_a_model_on_the_meta_device_has_what_its_own_initialisers_would_draw():
     with torch.device("meta"):
         trace, parameters = traced(nn.Linear(4, 4), torch.zeros(3, 4))
-    assert parameter_moments(trace.graph, parameters) == {}
-    found = propagate(trace.graph, {})
-    assert "'weight', whose values are unknown" in found.obstacles_forward["linear"]
+    found = parameter_moments(trace.graph, parameters)
+    assert {name: m.second for name, m in found.items()} == pytest.approx(
+        {"weight": 1 / 12, "bias": 1 / 12}
+    )
+    assert not propagate(trace.graph, found).obstacles_forward
 
 
 def test_measured_moments_of_parameters():
@@ -172,8 +187,9 @@ def test_measured_moments_of_parameters():
         model.bias.copy_(torch.tensor([1.0, 2.0, 3.0, 4.0]))
     trace, parameters = traced(model, torch.zeros(3, 4))
     found = parameter_moments(trace.graph, parameters)
-    assert found["weight"] == Moments.parameter(-0.5, pytest.approx(0.25))
-    assert found["bias"] == Moments.parameter(2.5, pytest.approx(7.5))
+    assert found["weight"].pairs == pytest.approx(np.full((2, 2), 0.25))
+    assert found["bias"].mean == 2.5
+    assert found["bias"].pairs == pytest.approx(np.array([7.5, 6.25]))
 
 
 def test_a_model_without_parameters_is_refused():

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from evenflow.graph.layout import permuted, summed
-from evenflow.graph.moments import Atom, Moments
+from evenflow.graph.moments import Moments
 
 
 def contracted(x: Moments, y: Moments, left: str, right: str, result: str) -> Moments:
@@ -40,10 +40,8 @@ def _spread(x: Moments, letters: str, all_letters: str) -> Moments:
     """Axes in the order of ``all_letters``, of length 1 where this tensor has no such letter."""
     present = [letters.index(letter) for letter in all_letters if letter in letters]
     ordered = permuted(x, present)
-    axes: list[tuple[Atom, ...]] = []
     own = iter(ordered.axes)
-    for letter in all_letters:
-        axes.append(next(own) if letter in letters else ())
+    axes = [next(own) if letter in letters else () for letter in all_letters]
     return replace(ordered, axes=tuple(axes), hidden=None)
 
 

@@ -189,6 +189,19 @@ def unsqueezed(x: Moments, axis: int) -> Moments:
     return replace(x, axes=(*x.axes[:axis], (), *x.axes[axis:]))
 
 
+def as_one_atom(x: Moments, axis: int) -> Moments:
+    """With exactly one atom on an axis, if need be of size 1."""
+    atoms, before = x.axes[axis], sum(len(each) for each in x.axes[:axis])
+    if len(atoms) == 1:
+        return x
+    if atoms:
+        pairs = pairing.joined(x.pairs, before, [atom.size for atom in atoms])
+        atom = Atom(x.shape[axis], atoms[0].role)
+    else:
+        pairs, atom = np.expand_dims(x.pairs, before), Atom(1, "positions")
+    return replace(x, pairs=pairs, axes=(*x.axes[:axis], (atom,), *x.axes[axis + 1 :]))
+
+
 def with_roles(x: Moments, shape: Sequence[int]) -> Axes:
     """Axes of ``shape`` with the roles of ``x`` where the ranks agree, else of units."""
     if len(shape) != len(x.axes):

@@ -124,16 +124,21 @@ class Moments:
         """Of the product with an independent tensor, broadcast: all moments multiply."""
         x, y, axes = aligned(self, other)
         spread = (1 + self.spread) * (1 + other.spread) - 1
-        return Moments(self.mean * other.mean, x * y, axes, _hidden(self, other), spread)
+        with np.errstate(over="ignore"):  # propagate tells what overflows
+            pairs = x * y
+        return Moments(self.mean * other.mean, pairs, axes, _hidden(self, other), spread)
 
 
 def _hidden(x: Moments, y: Moments) -> npt.NDArray[np.bool_] | None:
-    return x.hidden if x.hidden is not None else y.hidden
+    if x.hidden is None or y.hidden is None:
+        return x.hidden if y.hidden is None else y.hidden
+    return x.hidden | y.hidden
 
 
 def axes_of(shape: Sequence[int], roles: Sequence[Role] = ()) -> Axes:
     """One atom for each axis that is longer than 1."""
-    named: Sequence[Role] = roles or ("units",) * len(shape)
+    units: tuple[Role, ...] = ("units",)
+    named = roles or units * len(shape)
     return tuple(
         (Atom(int(size), role),) if size != 1 else ()
         for size, role in zip(shape, named, strict=True)
@@ -161,6 +166,8 @@ def aligned(x: Moments, y: Moments) -> tuple[Array, Array, Axes]:
             axes.append(ours or theirs)
         else:
             a, b, atoms = _refined(a, b, dim, ours, theirs)
+            if len(atoms) == 1 and a.shape[dim] == 1:  # copies: the other knows what the axis is
+                atoms = (Atom(atoms[0].size, theirs[0].role),)
             axes.append(atoms)
         dim += len(axes[-1])
     return (*_lengthened(a, b, [atom for axis in axes for atom in axis]), tuple(axes))

@@ -45,7 +45,7 @@ def lengthened(pairs: Array, dim: int, length: int) -> Array:
     have = pairs.shape[dim]
     if have >= length or have == 1:
         return pairs
-    return np.take(pairs, np.minimum(np.arange(length), have - 1), axis=dim)
+    return np.asarray(np.take(pairs, np.minimum(np.arange(length), have - 1), axis=dim))
 
 
 def spaced(pairs: Array, dim: int, step: int) -> Array:
@@ -54,7 +54,7 @@ def spaced(pairs: Array, dim: int, step: int) -> Array:
     if length <= 2 or step == 1:
         return pairs
     kept = max(2, -(-(length - 1) // step) + 1)
-    return np.take(pairs, np.minimum(np.arange(kept) * step, length - 1), axis=dim)
+    return np.asarray(np.take(pairs, np.minimum(np.arange(kept) * step, length - 1), axis=dim))
 
 
 def split(pairs: Array, dim: int, size: int, inner: int) -> Array:
@@ -62,24 +62,30 @@ def split(pairs: Array, dim: int, size: int, inner: int) -> Array:
     length = pairs.shape[dim]
     if length == 1:
         return np.expand_dims(pairs, dim)
-    near = np.take(pairs, np.minimum(np.arange(min(inner, length)), length - 1), axis=dim)
+    cases = np.tensordot(_blocks(size, inner, length), pairs, axes=(2, dim))
+    return np.moveaxis(cases, (0, 1), (dim, dim + 1))
+
+
+@lru_cache(maxsize=1024)
+def _blocks(size: int, inner: int, length: int) -> Array:
+    """Of two indices in blocks of ``inner``, by the distance of the blocks and by the distance of
+    their places inside them: the share of each entry of ``length``."""
     outer = size // inner
-    blocks = np.arange(1, min(outer, length) + 1)
-    weights = np.maximum(outer - blocks, 0).astype(float)
-    weights[-1] += sum(max(outer - k, 0) for k in range(int(blocks[-1]) + 1, outer))
-    far = [
-        np.tensordot(_at(pairs, dim, blocks * inner, near_by), weights, axes=(dim, 0))
-        / max(weights.sum(), 1.0)
-        for near_by in range(near.shape[dim])
-    ]
-    return np.stack([near, np.stack(far, axis=dim)], axis=dim)
-
-
-def _at(pairs: Array, dim: int, distances: npt.NDArray[np.int_], beside: int) -> Array:
-    last = pairs.shape[dim] - 1
-    ahead = np.take(pairs, np.minimum(distances + beside, last), axis=dim)
-    behind = np.take(pairs, np.minimum(np.abs(distances - beside), last), axis=dim)
-    return np.asarray((ahead + behind) / 2)
+    rows = min(outer, -(-(length - 2) // inner) + 2)
+    columns = min(inner, length)
+    block, place = np.arange(outer)[:, None], np.arange(1 - inner, inner)
+    often = (outer - block) * (inner - np.abs(place))
+    entry = np.ravel_multi_index(
+        np.broadcast_arrays(
+            np.minimum(block, rows - 1),
+            np.minimum(np.abs(place), columns - 1),
+            np.minimum(np.abs(block * inner + place), length - 1),
+        ),
+        (rows, columns, length),
+    )
+    found = np.bincount(entry.ravel(), often.ravel(), minlength=rows * columns * length)
+    found = found.reshape(rows, columns, length)
+    return np.asarray(found / found.sum(axis=2, keepdims=True))
 
 
 def joined(pairs: Array, dim: int, sizes: Sequence[int]) -> Array:

@@ -1,16 +1,20 @@
-"""Which input positions a convolution or a pooling reads, and how often pairs of them meet."""
+"""Which positions of one tensor go into which of another, and how often pairs of them meet.
+
+Convolutions, pools and interpolations are, along each axis, a list of positions that every output
+reads, by its taps. E[x·x′] of two outputs is a sum over the pairs of what they read, so all that is
+needed of an axis is how many such pairs there are, by the distance of the two outputs and by the
+distance of the two inputs. Read the other way round, the same table serves gradients.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from evenflow.graph.moments import Array
-
-_MOST = 256
-"""Longer axes are told by this many positions: borders matter little to them."""
+from evenflow.graph.pairs import counts
 
 
 @lru_cache(maxsize=4096)
@@ -29,61 +33,88 @@ def landing_taps(
 
 
 class Reads:
-    """Along one axis: which input position each output position reads by each tap, −1 for none."""
+    """Along one axis: what each of ``small`` positions reads, by each tap, of ``large`` others."""
 
-    def __init__(self, source: npt.NDArray[np.int_]) -> None:
-        self.source = source
+    def __init__(
+        self, source: npt.NDArray[np.int_], large: int, weight: Array | None = None
+    ) -> None:
+        inside = (source >= 0) & (source < large)
+        self.source = np.where(inside, source, 0)
+        self.weight = np.where(inside, 1.0 if weight is None else weight, 0.0)
+        self.small, self.taps = source.shape
+        self.large = large
+        self._tables: dict[tuple[int, int, bool], Array] = {}
 
-    @property
-    def terms(self) -> float:
-        """Mean number of taps that land on an input position."""
-        return float((self.source >= 0).sum(axis=1).mean())
+    @cached_property
+    def landing(self) -> float:
+        """Number of pairs (position, tap) that read something, each times its weight."""
+        return float(self.weight.sum())
 
-    def meeting(self, length: int, kept: int, *, same_tap: bool) -> Array:
-        """Matrix (kept, length): mean number of pairs of taps, by the distance of the outputs
-        (rows) and of the inputs that they read (columns); the last of each stands for all beyond.
+    def meeting(self, rows: int, columns: int, *, same_tap: bool | None = None) -> Array:
+        """How many pairs of reads there are, by the distance of the readers (rows) and of what they
+        read (columns); the last of each stands for all beyond.
 
-        ``same_tap`` counts pairs of the same tap, else pairs of different ones.
+        Of the same tap, of two different ones, or of any two if ``same_tap`` is None.
         """
-        return _meeting(self.source.tobytes(), self.source.shape, length, kept, same_tap)
+        if same_tap is False:
+            return self.meeting(rows, columns) - self.meeting(rows, columns, same_tap=True)
+        key = rows, columns, bool(same_tap)
+        if key not in self._tables:
+            self._tables[key] = self._counted(*key)
+        return self._tables[key]
 
+    def _counted(self, rows: int, columns: int, same_tap: bool) -> Array:
+        near = [self._at(apart, columns, same_tap) for apart in range(min(rows - 1, self.small))]
+        found = np.zeros((rows, columns))
+        for apart, each in enumerate(near):
+            found[apart] = each * (1 if apart == 0 else 2)
+        found[-1] = self._anywhere(columns, same_tap) - found[:-1].sum(axis=0)
+        return found
 
-@lru_cache(maxsize=1024)
-def _meeting(data: bytes, shape: tuple[int, int], length: int, kept: int, same_tap: bool) -> Array:
-    source = np.frombuffer(data, dtype=np.int64).reshape(shape)
-    count, taps = shape
-    apart = np.minimum(np.abs(np.subtract.outer(np.arange(count), np.arange(count))), kept - 1)
-    found = np.zeros((kept, length))
-    for a in range(taps):
-        for b in range(taps):
-            if (a == b) != same_tap:
-                continue
-            left, right = source[:, a], source[:, b]
-            both = (left[:, None] >= 0) & (right >= 0)
-            distance = np.minimum(np.abs(left[:, None] - right), length - 1)
-            np.add.at(found, (apart[both], distance[both]), 1.0)
-    pairs = np.bincount(apart.ravel(), minlength=kept)
-    return np.asarray(found / np.maximum(pairs, 1)[:, None])
+    def _at(self, apart: int, columns: int, same_tap: bool) -> Array:
+        """Of readers ``apart`` positions from one another, in one direction."""
+        count = self.small - apart
+        ahead, behind = self.source[apart:], self.source[:count]
+        weight, other = self.weight[apart:], self.weight[:count]
+        if not same_tap:
+            ahead, weight = ahead[:, :, None], weight[:, :, None]
+            behind, other = behind[:, None, :], other[:, None, :]
+        distance = np.minimum(np.abs(ahead - behind), columns - 1)
+        found = np.bincount(distance.ravel(), (weight * other).ravel(), minlength=columns)
+        return found.astype(np.float64)
+
+    def _anywhere(self, columns: int, same_tap: bool) -> Array:
+        """Of any two readers: how often each position is read, correlated with itself."""
+        taps = np.arange(self.taps) if same_tap else np.zeros(self.taps, dtype=np.int_)
+        place = np.broadcast_to(taps, self.source.shape) * self.large + self.source
+        lists = self.taps if same_tap else 1
+        read = np.bincount(place.ravel(), self.weight.ravel(), minlength=lists * self.large)
+        read = read.reshape(lists, self.large)
+        near = [
+            (1 if d == 0 else 2) * float(np.sum(read[:, d:] * read[:, : self.large - d]))
+            for d in range(min(columns - 1, self.large))
+        ]
+        found = np.zeros(columns)
+        found[: len(near)] = near
+        found[-1] += float(np.sum(read.sum(axis=1) ** 2)) - sum(near)
+        return found
+
+    def forwards(self, kept: int, length: int, *, same_tap: bool | None = None) -> Array:
+        """Matrix by which E[x·x′] of what is read, at ``length`` distances, becomes that of the
+        readers, at ``kept`` distances."""
+        table = self.meeting(kept, length, same_tap=same_tap)
+        return table / np.maximum(counts(self.small, kept), 1.0)[:, None]
+
+    def backwards(self, kept: int, length: int, *, same_tap: bool | None = None) -> Array:
+        """The same from the readers to what they read: for a gradient."""
+        table = self.meeting(length, kept, same_tap=same_tap).T
+        return table / np.maximum(counts(self.large, kept), 1.0)[:, None]
 
 
 @lru_cache(maxsize=4096)
-def convolution_reads(
-    length_in: int, length_out: int, kernel: int, stride: int, padding: int, dilation: int
+def sliding_reads(
+    small: int, large: int, kernel: int, stride: int, padding: int, dilation: int
 ) -> Reads:
-    """Output o reads input o·stride − padding + tap·dilation."""
-    count = min(length_out, _MOST)
-    source = np.arange(count)[:, None] * stride - padding + np.arange(kernel) * dilation
-    last = length_in if count == length_out else count * stride
-    return Reads(np.where((source >= 0) & (source < last), source, -1))
-
-
-@lru_cache(maxsize=4096)
-def transposed_reads(
-    length_in: int, length_out: int, kernel: int, stride: int, padding: int, dilation: int
-) -> Reads:
-    """Output o reads input i by the tap for which o = i·stride − padding + tap·dilation."""
-    count = min(length_out, _MOST)
-    ahead = np.arange(count)[:, None] + padding - np.arange(kernel) * dilation
-    source, off = np.divmod(ahead, stride)
-    last = length_in if count == length_out else -(-count // stride)
-    return Reads(np.where((off == 0) & (source >= 0) & (source < last), source, -1))
+    """Position o reads o·stride − padding + tap·dilation."""
+    source = np.arange(small)[:, None] * stride - padding + np.arange(kernel) * dilation
+    return Reads(source, large)

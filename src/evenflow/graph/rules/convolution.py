@@ -3,6 +3,7 @@
 Two output positions read, by the same tap, two input positions as far apart (times the stride), so
 with independent weights E[x·x′] at each distance passes as it is, times channels × taps × v. Taps
 that fall on padding sum nothing: what lands is counted, for one position and for pairs of them.
+The gradient of the input, and a transposed convolution, count the same pairs the other way round.
 """
 
 from __future__ import annotations
@@ -11,45 +12,48 @@ from dataclasses import replace
 
 import numpy as np
 
-from evenflow.graph import pairs as pairing
 from evenflow.graph.contract import contracted
-from evenflow.graph.layout import dims_of, reshaped, sliced, summed
-from evenflow.graph.moments import Atom, Moments
+from evenflow.graph.layout import as_one_atom, dims_of, reshaped, summed
+from evenflow.graph.moments import Array, Atom, Moments
+from evenflow.graph.resample import distances
 from evenflow.graph.rules.registry import Cotangents, Step, register
-from evenflow.graph.taps import Reads, convolution_reads, transposed_reads
+from evenflow.graph.taps import Reads, sliding_reads
 
 
 def _conv(step: Step, transposed: bool) -> Moments:
-    weight = _grouped_weight(step, step.of("weight"), transposed)
-    x = _grouped_input(step, step.of("input"))
-    places = step.node.shape[-_spatial(step) :]
-    found = _passed(x, weight, "io" if transposed else "oi", _reads(step, transposed), places)
+    channels = "io" if transposed else "oi"
+    reads, places = _reads(step, transposed), _places(step.node.shape, step)
+    x, weight = _grouped_input(step, step.of("input")), _grouped_weight(step)
+    found = _passed(x, weight, channels, reads, places, scatter=transposed)
     whole = reshaped(found, step.node.shape)
     if not step.has("bias"):
         return whole
     bias = step.of("bias")
-    channels = reshaped(bias, (*bias.shape, *(1,) * _spatial(step)))
-    return whole.plus(channels)
+    return whole.plus(reshaped(bias, (*bias.shape, *(1,) * _spatial(step))))
 
 
 def _conv_back(step: Step, cotangent: Moments, transposed: bool) -> Cotangents:
-    weight = _grouped_weight(step, step.of("weight"), transposed)
-    arrived = _grouped_input(step, cotangent)
-    reads = _reads(step, transposed, backward=True)
-    places = step.shape("input")[-_spatial(step) :]
-    back = _passed(arrived, weight, "oi" if transposed else "io", reads, places)
-    channel = len(cotangent.axes) - _spatial(step) - 1
-    others = [axis for axis in range(len(cotangent.axes)) if axis != channel]
-    bias = summed(cotangent, others, keep=False)
-    return {
+    channels = "oi" if transposed else "io"
+    reads, places = _reads(step, transposed), _places(step.shape("input"), step)
+    arrived, weight = _grouped_input(step, cotangent), _grouped_weight(step)
+    back = _passed(arrived, weight, channels, reads, places, scatter=not transposed)
+    found = {
         step.name("input"): reshaped(back, step.shape("input")),
-        step.name("weight"): _weight_gradient(step, cotangent, transposed),
-        **({step.name("bias"): bias} if step.has("bias") else {}),
+        step.name("weight"): _weight_gradient(step, arrived, reads, transposed),
     }
+    if step.has("bias"):
+        channel = len(cotangent.axes) - _spatial(step) - 1
+        others = [axis for axis in range(len(cotangent.axes)) if axis != channel]
+        found[step.name("bias")] = summed(cotangent, others, keep=False)
+    return found
 
 
 def _spatial(step: Step) -> int:
     return len(step.shape("weight")) - 2
+
+
+def _places(shape: tuple[int, ...], step: Step) -> tuple[int, ...]:
+    return shape[-_spatial(step) :]
 
 
 def _grouped_input(step: Step, x: Moments) -> Moments:
@@ -59,25 +63,26 @@ def _grouped_input(step: Step, x: Moments) -> Moments:
     return reshaped(x, (shape[0], groups, shape[1] // groups, *shape[2:]))
 
 
-def _grouped_weight(step: Step, w: Moments, transposed: bool) -> Moments:
+def _grouped_weight(step: Step) -> Moments:
     """(groups, out, in, taps …), or (groups, in, out, taps …) for a transposed convolution."""
-    first, second, *taps = w.shape
+    first, second, *taps = step.shape("weight")
     groups = int(step.number("groups", 1))
-    return reshaped(w, (groups, first // groups, second, *taps))
+    return reshaped(step.of("weight"), (groups, first // groups, second, *taps))
 
 
-def _reads(step: Step, transposed: bool, *, backward: bool = False) -> list[Reads]:
-    """For each spatial axis, what each position of the result reads; or of the gradient."""
+def _reads(step: Step, transposed: bool) -> list[Reads]:
+    """For each spatial axis, what the output reads of the input; or, of a transposed convolution,
+    what the input would read of the output."""
     axes = _spatial(step)
     kernel = step.shape("weight")[2:]
-    ends = step.shape("input")[-axes:], step.node.shape[-axes:]
+    ends = step.node.shape[-axes:], step.shape("input")[-axes:]
     stride, dilation = step.numbers("stride", axes), step.numbers("dilation", axes)
     padding = _padding(step, kernel, dilation)
-    reads = transposed_reads if transposed != backward else convolution_reads
-    lengths = zip(*(ends[::-1] if backward else ends), strict=True)
     return [
-        reads(a, b, k, s, p, d)
-        for (a, b), k, s, p, d in zip(lengths, kernel, stride, padding, dilation, strict=True)
+        sliding_reads(small, large, k, s, p, d)
+        for small, large, k, s, p, d in zip(
+            *(ends[::-1] if transposed else ends), kernel, stride, padding, dilation, strict=True
+        )
     ]
 
 
@@ -91,47 +96,41 @@ def _padding(step: Step, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> 
 
 
 def _passed(
-    x: Moments, weight: Moments, channels: str, reads: list[Reads], sizes: tuple[int, ...]
+    x: Moments,
+    weight: Moments,
+    channels: str,
+    reads: list[Reads],
+    sizes: tuple[int, ...],
+    *,
+    scatter: bool,
 ) -> Moments:
-    """Moments (examples, groups, out, places …) of what ``reads`` gather; ``channels`` names the
-    weight's axes, i being those that are summed."""
+    """Moments (examples, groups, out, places …) of sums over what is read, or, with ``scatter``, of
+    what the readers add to; ``channels`` names the weight's axes, i being those that are summed."""
     places, taps = "pqr"[: len(reads)], "tuv"[: len(reads)]
     found = contracted(x, weight, f"bgi{places}", f"g{channels}{taps}", f"bgo{places}{taps}")
     for axis, (read, size) in enumerate(zip(reads, sizes, strict=True)):
-        found = _read(found, 3 + axis, 3 + len(reads), read, size)
+        found = _summed_taps(found, 3 + axis, 3 + len(reads), read, size, scatter=scatter)
     return found
 
 
-def _read(x: Moments, place: int, tap: int, reads: Reads, size: int) -> Moments:
+def _summed_taps(
+    x: Moments, place: int, tap: int, reads: Reads, size: int, *, scatter: bool
+) -> Moments:
     """Sum over the taps of one axis; the axis ``place`` becomes that of the result."""
-    x = _one_atom(_one_atom(x, place), tap)
+    x = as_one_atom(as_one_atom(x, place), tap)
     (by_place,), (by_tap,) = dims_of(x, place), dims_of(x, tap)
     cases = np.moveaxis(x.pairs, (by_place, by_tap), (-2, -1))
+    matrix = reads.backwards if scatter else reads.forwards
     length = cases.shape[-2]
-    kept = 1 if size == 1 else max(length, 2)
-    pairs = sum(
-        np.einsum("dl,...l->...d", reads.meeting(length, kept, same_tap=same), cases[..., entry])
-        for same, entry in ((True, 0), (False, -1))
-    )
+    kept = distances(length, size, x.shape[place])
+    pairs = cases[..., 0] @ matrix(kept, length, same_tap=True).T
+    if reads.taps > 1:
+        pairs = pairs + cases[..., -1] @ matrix(kept, length, same_tap=False).T
     axes = [*x.axes[:place], (Atom(size, "positions"),), *x.axes[place + 1 :]]
     del axes[tap]
-    found = replace(
-        x, mean=reads.terms * x.mean, pairs=np.moveaxis(pairs, -1, by_place), axes=tuple(axes)
-    )
+    mean = x.mean * reads.landing / size
+    found = replace(x, mean=mean, pairs=np.moveaxis(pairs, -1, by_place), axes=tuple(axes))
     return found if size > 1 else _dropped(found, place, by_place)
-
-
-def _one_atom(x: Moments, axis: int) -> Moments:
-    """With exactly one atom on an axis, if need be of size 1."""
-    atoms, before = x.axes[axis], sum(len(each) for each in x.axes[:axis])
-    if len(atoms) == 1:
-        return x
-    if atoms:
-        pairs = pairing.joined(x.pairs, before, [atom.size for atom in atoms])
-        atom = Atom(x.shape[axis], atoms[0].role)
-    else:
-        pairs, atom = np.expand_dims(x.pairs, before), Atom(1, "positions")
-    return replace(x, pairs=pairs, axes=(*x.axes[:axis], (atom,), *x.axes[axis + 1 :]))
 
 
 def _dropped(x: Moments, axis: int, dim: int) -> Moments:
@@ -140,29 +139,34 @@ def _dropped(x: Moments, axis: int, dim: int) -> Moments:
     return replace(x, pairs=np.take(x.pairs, 0, axis=dim), axes=axes)
 
 
-def _weight_gradient(step: Step, cotangent: Moments, transposed: bool) -> Moments:
+def _weight_gradient(step: Step, arrived: Moments, reads: list[Reads], transposed: bool) -> Moments:
     """Sum over examples and places of what each tap reads, times what arrives there."""
-    x, arrived = step.of("input"), cotangent
-    small, large = (x, arrived) if transposed else (arrived, x)
-    axes = _spatial(step)
-    reads = _reads(step, transposed=False) if not transposed else _reads(step, True, backward=True)
-    both = contracted(
-        small, _strided(large, small, axes), "bo" + "pqr"[:axes], "bi" + "pqr"[:axes], "oi"
-    )
-    landed = 1.0
-    for read in reads:
-        landed *= read.terms / read.source.shape[1]
-    shape = step.shape("weight")
-    second = both.second * landed
-    return Moments.independent(0.0, second, shape)
+    x = _grouped_input(step, step.of("input"))
+    readers, read = (x, arrived) if transposed else (arrived, x)
+    small, large = "pqr"[: len(reads)], "xyz"[: len(reads)]
+    both = contracted(readers, read, f"bgo{small}", f"bgi{large}", f"goi{small}{large}")
+    for axis in reversed(range(len(reads))):
+        both = _met(both, 3 + axis, 3 + len(reads) + axis, reads[axis])
+    return reshaped(both, step.shape("weight"))
 
 
-def _strided(x: Moments, like: Moments, axes: int) -> Moments:
-    """``x`` at as many places as ``like`` has."""
-    found = x
-    for axis in range(len(x.axes) - axes, len(x.axes)):
-        found = sliced(found, axis, like.shape[axis], max(x.shape[axis] // like.shape[axis], 1))
-    return found
+def _met(both: Moments, small: int, large: int, reads: Reads) -> Moments:
+    """Sum over the pairs of positions of one axis that each tap brings together; the axis ``small``
+    becomes that of the taps, ``large`` goes."""
+    both = as_one_atom(as_one_atom(both, small), large)
+    (by_small,), (by_large,) = dims_of(both, small), dims_of(both, large)
+    cases = np.moveaxis(both.pairs, (by_small, by_large), (-2, -1))
+    found: list[Array] = []
+    for same, pairs_of_taps in ((True, reads.taps), (False, reads.taps * (reads.taps - 1))):
+        if pairs_of_taps:
+            met = reads.meeting(cases.shape[-2], cases.shape[-1], same_tap=same)
+            found.append(np.tensordot(cases, met, axes=2) / pairs_of_taps)
+    taps = (Atom(reads.taps, "units"),) if reads.taps > 1 else ()
+    axes = [*both.axes[:small], taps, *both.axes[small + 1 :]]
+    del axes[large]
+    pairs = np.stack(found, axis=by_small) if taps else found[0]
+    mean = both.mean * reads.landing / reads.taps
+    return replace(both, mean=mean, pairs=pairs, axes=tuple(axes))
 
 
 def _register(transposed: bool) -> None:

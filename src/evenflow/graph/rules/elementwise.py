@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.layout import expanded
+from evenflow.graph.layout import expanded, gathered, reshaped
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.pooling import passed_by_maximum
 from evenflow.graph.rules.registry import Cotangents, Step, no_gradient, register
 from evenflow.graph.through import slopes, through
 from evenflow.theory.activations import Activation, find
-from evenflow.theory.gain import gain
 
 
 def _fused(step: Step) -> Activation:
@@ -29,7 +28,7 @@ def _sloped(step: Step, activation: Activation, cotangent: Moments) -> Moments:
 def _activation_back(step: Step, cotangent: Moments) -> Cotangents:
     passed = passed_by_maximum(step)
     if passed is not None:
-        return {step.name("input"): cotangent.scaled(passed**0.5)}
+        return {step.name("input"): cotangent.times(passed)}
     return {step.name("input"): _sloped(step, _fused(step), cotangent)}
 
 
@@ -45,22 +44,26 @@ def _prelu(step: Step) -> Activation:
     return find("prelu", negative_slope=step.of("weight").mean)
 
 
+def _prelu_forward(step: Step) -> Moments:
+    """That of the mean slope, and as much again of the negative part as slopes vary."""
+    z, varied = step.of("input"), step.of("weight").variance
+    found, negative = through(z, _prelu(step)), through(z.scaled(-1), find("relu"))
+    return replace(found, pairs=found.pairs + varied * negative.pairs)
+
+
 def _prelu_back(step: Step, cotangent: Moments) -> Cotangents:
-    # A slope gathers z·δ wherever z is negative: half of q for a zero-mean Gaussian.
-    z = step.of("input")
-    negative = gain(find("relu"), q=z.second, mean=-z.mean).second
-    second = step.copies("weight") * negative * cotangent.second
-    return {
-        step.name("input"): _sloped(step, _prelu(step), cotangent),
-        step.name("weight"): Moments.independent(0.0, second, step.shape("weight")),
-    }
+    z, varied = step.of("input"), step.of("weight").variance
+    closed = slopes(z.scaled(-1), find("relu"))
+    slope = replace(z, mean=0.0, pairs=slopes(z, _prelu(step)) + varied * closed, spread=0.0)
+    found = {step.name("input"): cotangent.times(slope)}
+    # A slope gathers z·δ wherever z is negative, from every element that it belongs to.
+    gathers = cotangent.times(through(z.scaled(-1), find("relu")))
+    weight = step.shape("weight")
+    whole = Moments.independent(shape=(*weight, *(1,) * (len(z.axes) - 2)))
+    return found | {step.name("weight"): reshaped(gathered(gathers, whole), weight)}
 
 
-register(
-    "prelu",
-    forward=lambda step: through(step.of("input"), _prelu(step)),
-    backward=_prelu_back,
-)
+register("prelu", forward=_prelu_forward, backward=_prelu_back)
 
 
 def _sum(step: Step, of_input: float, of_other: float) -> Moments:

@@ -1,125 +1,98 @@
 """Pooling and means over axes.
 
-A mean of n elements that share s has second moment s + (q − s)/n. A maximum of n Gaussians with a
-shared part is integrated with the density of the largest of n; an increasing activation in front
-is taken inside, max φ(z) = φ(max z), because φ(z) itself is no longer Gaussian.
+A mean is a fixed linear map along each axis. A maximum of n Gaussians with a shared part is
+integrated with the density of the largest of n; an increasing activation in front is taken inside,
+max φ(z) = φ(max z), because φ(z) itself is no longer Gaussian.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from functools import lru_cache, reduce
+from functools import lru_cache
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
-from numpy.polynomial.hermite_e import hermegauss
+from numpy.polynomial.hermite_e import hermegauss, hermeval
 
-from evenflow.graph.layout import averaged, dims_of, expanded, reshaped, sliced, summed
-from evenflow.graph.moments import Moments, aligned
+from evenflow.graph.layout import averaged, expanded, reshaped, summed
+from evenflow.graph.moments import Moments
+from evenflow.graph.resample import resampled
 from evenflow.graph.rules.registry import Cotangents, Step, register
-from evenflow.graph.taps import landing_taps
+from evenflow.graph.taps import Reads
 from evenflow.theory.activations import Activation, find
 
 Array = npt.NDArray[np.float64]
+
+_DEGREES = 24
+"""Of a maximum as a function of what its window shares, which is smooth."""
 
 
 def _pooled_axes(step: Step) -> int:
     return int("".join(c for c in step.node.op if c.isdigit()))
 
 
-def _counts(step: Step, *, padded: bool = False) -> Array:
-    """For each window of one channel, the number of elements in it, those of padding too or not."""
+def _windows(step: Step) -> list[Reads]:
+    """For each pooled axis what the windows hold; each element weighs 1 over what an average
+    divides by."""
     axes = _pooled_axes(step)
-    lengths = step.shape("input")[-axes:], step.node.shape[-axes:]
+    ends = step.node.shape[-axes:], step.shape("input")[-axes:]
     if step.node.op.startswith("adaptive"):
-        each = [_adaptive(a, b) for a, b in zip(*lengths, strict=True)]
-        return np.asarray(reduce(np.multiply.outer, each)).ravel()
+        return [adaptive_reads(*end) for end in zip(*ends, strict=True)]
     kernel = step.numbers("kernel_size", axes)
     stride = step.numbers("stride", axes) if step.node.arguments.get("stride") else kernel
     padding, dilation = step.numbers("padding", axes, 0), step.numbers("dilation", axes)
-    each = [
-        np.array(
-            landing_taps(a + 2 * p, b, k, s, 0, d) if padded else landing_taps(a, b, k, s, p, d)
-        )
-        for a, b, k, s, p, d in zip(*lengths, kernel, stride, padding, dilation, strict=True)
-    ]
-    return np.asarray(reduce(np.multiply.outer, each)).ravel()
+    counted = padding if step.number("count_include_pad") else (0,) * axes
+    each = zip(*ends, kernel, stride, padding, dilation, counted, strict=True)
+    return [window_reads(*geometry) for geometry in each]
 
 
-def _adaptive(length_in: int, length_out: int) -> Array:
-    edges = np.arange(length_out)
-    ends = -(-(edges + 1) * length_in // length_out)
-    return np.asarray(ends - edges * length_in // length_out)
+@lru_cache(maxsize=1024)
+def window_reads(
+    small: int, large: int, kernel: int, stride: int, padding: int, dilation: int, counted: int
+) -> Reads:
+    """Windows along one axis; ``counted`` positions of padding on either side are divided by."""
+    source = np.arange(small)[:, None] * stride - padding + np.arange(kernel) * dilation
+    inside = (source >= -counted) & (source < large + counted)
+    return Reads(source, large, 1 / inside.sum(axis=1, keepdims=True) * np.ones(kernel))
 
 
-def _averages(step: Step) -> tuple[float, float, float]:
-    """Means over windows of k/d, (k/d)² and k/d²: k elements are summed, d is divided by."""
-    count = _counts(step)
-    divisor = _counts(step, padded=bool(step.number("count_include_pad")))
-    if step.node.arguments.get("divisor_override"):
-        divisor = np.full_like(count, step.number("divisor_override"))
-    share = count / divisor
-    return float(share.mean()), float((share**2).mean()), float((share / divisor).mean())
-
-
-def _window(x: Moments, axes: int) -> Moments:
-    """Pairs of elements of one window, by where else they differ: neighbours where the distances
-    are known, else any two positions. Axes that are pooled are dropped to length 1."""
-    pairs = x.pairs
-    rank = len(x.axes)
-    for axis in reversed(range(rank - axes, rank)):
-        for dim in reversed(dims_of(x, axis)):
-            pairs = np.take(pairs, min(1, pairs.shape[dim] - 1), axis=dim)
-    kept = (*x.axes[: rank - axes], *((),) * axes)
-    return replace(x, pairs=pairs, axes=kept, hidden=None)
+@lru_cache(maxsize=1024)
+def adaptive_reads(small: int, large: int) -> Reads:
+    """Window o of ``small`` goes from ⌊o·large/small⌋ to ⌈(o + 1)·large/small⌉."""
+    edges = np.arange(small)
+    first, end = edges * large // small, -(-(edges + 1) * large // small)
+    source = first[:, None] + np.arange(int((end - first).max()))
+    inside = source < end[:, None]
+    return Reads(np.where(inside, source, -1), large, inside / (end - first)[:, None])
 
 
 def _average(step: Step) -> Moments:
-    x, axes = step.of("input"), _pooled_axes(step)
-    mean, squared, divided = _averages(step)
-    rank, shape = len(x.axes), step.node.shape
-    found = x
-    for axis in range(rank - axes, rank):
-        found = sliced(found, axis, shape[axis], max(x.shape[axis] // shape[axis], 1))
-    if prod(shape[rank - axes :]) == 1:
-        found = averaged(x, range(rank - axes, rank), keep=True)
-        return found.scaled(mean) if mean != 1 else found
-    beside = _window(x, axes)
-    a, b, kept = aligned(found, beside)
-    dims = [d for axis in range(rank - axes, rank) for d in dims_of(found, axis)]
-    far = np.full(a.shape, mean**2)  # pairs of elements of two windows
-    index = tuple(0 if d in dims else slice(None) for d in range(a.ndim))
-    same = divided * a + (squared - divided) * b
-    pairs = far * a
-    pairs[index] = np.broadcast_to(same, a.shape)[index]
-    return replace(found, mean=mean * x.mean, pairs=pairs, axes=kept)
+    return _averaged(step, step.of("input"), _windows(step))
 
 
-def _average_back(step: Step, cotangent: Moments) -> Cotangents:
-    # An element of a window gets 1/d of its gradient: k·(1/d)² each window.
-    _, _, divided = _averages(step)
-    windows = prod(step.node.shape) / max(prod(step.shape("input")), 1)
-    return {step.name("input"): _spread_out(step, cotangent, divided * windows)}
+def _averaged(step: Step, x: Moments, windows: list[Reads], *, scatter: bool = False) -> Moments:
+    first = len(x.axes) - len(windows)
+    for axis, window in enumerate(windows, first):
+        x = resampled(x, axis, window, scatter=scatter)
+    return x.scaled(_override(step, windows))
 
 
-def _spread_out(step: Step, cotangent: Moments, factor: float) -> Moments:
-    """Gradient of the pooled tensor at every position of the input."""
-    axes, shape = _pooled_axes(step), step.shape("input")
-    found, rank = cotangent, len(shape)
-    for axis in range(rank - axes, rank):
-        found = (
-            expanded(found, [*found.shape[:axis], shape[axis], *found.shape[axis + 1 :]])
-            if not found.axes[axis]
-            else sliced(found, axis, shape[axis])
-        )
-    return found.scaled(factor**0.5)
+def _override(step: Step, windows: list[Reads]) -> float:
+    """What a divisor of the user's own makes of a mean over the window."""
+    if not step.node.arguments.get("divisor_override"):
+        return 1.0
+    elements = prod(window.taps for window in windows)
+    return float(elements / step.number("divisor_override"))
 
 
 register(
     *(f"{kind}avg_pool{axes}d" for kind in ("", "adaptive_") for axes in (1, 2, 3)),
     forward=_average,
-    backward=_average_back,
+    backward=lambda step, cotangent: {
+        step.name("input"): _averaged(step, cotangent, _windows(step), scatter=True)
+    },
 )
 
 
@@ -176,56 +149,65 @@ def _source(step: Step, argument: str = "input") -> tuple[Activation, Moments]:
 
 class _Maximum:
     """The largest of a window of n Gaussians: what they share, plus the largest of what each has
-    alone."""
+    alone. Two windows are as alike as what they share: a series in its correlation (Mehler)."""
 
-    def __init__(self, z: Moments, beside: float, n: float, activation: Activation) -> None:
-        nodes, weights = hermegauss(41)
-        self.common = weights / weights.sum()
+    def __init__(self, z: Moments, windows: list[Reads], activation: Activation) -> None:
+        first = len(z.axes) - len(windows)
+        n = max(prod(_elements(window) for window in windows), 1.0)
+        self.means = z
+        for axis, window in enumerate(windows, first):
+            self.means = resampled(self.means, axis, _plain(window))
+        among = (n * self.means.second - z.second) / (n - 1) if n > 1 else z.second
+        self.shared = min(max(among - z.mean**2, 0.0), z.variance)
         largest, self.private = _largest(n)
-        self.activation = activation
-        self.shared = min(max(beside - z.mean**2, 0.0), z.variance)
-        rest = np.sqrt(max(z.variance - self.shared, 0.0)) * largest
-        self.values = z.mean + np.sqrt(self.shared) * nodes[:, None] + rest
-        self.z, self.largest, self.n = z, largest, n
+        self.rest = math.sqrt(max(z.variance - self.shared, 0.0)) * largest
+        nodes, self.common = hermegauss(41)
+        self.common = self.common / self.common.sum()
+        self.values = z.mean + math.sqrt(self.shared) * nodes[:, None] + self.rest
+        self.nodes, self.activation = nodes, activation
 
     def mean(self, of_values: Array) -> float:
         """Expectation of a function of the values."""
         return float(self.common @ (of_values @ self.private))
 
-    def second(self, covariance: float) -> float:
-        """E[M M′] of two windows whose pre-activations have this covariance."""
-        nodes, weights = hermegauss(41)
-        common = min(max(covariance, 0.0), self.shared)
-        own = np.sqrt(self.shared - common) * nodes
-        rest = np.sqrt(max(self.z.variance - self.shared, 0.0)) * self.largest
-        values = self.z.mean + np.sqrt(common) * nodes[:, None, None] + own[:, None] + rest
-        inner = (self.activation.function(values) @ self.private) @ (weights / weights.sum())
-        return float((weights / weights.sum()) @ inner**2)
+    def pairs(self, of_values: Array, like: Moments) -> Array:
+        """E[f(M)f(M′)] of two windows, by where they differ: what they share is as alike as
+        elements of ``like`` are."""
+        given_shared = of_values @ self.private
+        covariance = like.pairs - like.mean**2
+        correlation = np.clip(covariance / max(self.shared, 1e-300), -1.0, 1.0)
+        found, term = np.zeros_like(correlation), np.ones_like(correlation)
+        for degree in range(_DEGREES):
+            basis = hermeval(self.nodes, np.eye(degree + 1)[-1]) / math.sqrt(math.factorial(degree))
+            found += (self.common @ (given_shared * basis)) ** 2 * term
+            term = term * correlation
+        found.flat[0] = self.mean(of_values**2)
+        return found
+
+
+def _elements(window: Reads) -> float:
+    """Elements inside a window, on average over the windows."""
+    return float((window.weight > 0).sum(axis=1).mean())
+
+
+@lru_cache(maxsize=1024)
+def _plain(window: Reads) -> Reads:
+    """The same windows as means over what is inside them."""
+    inside = window.weight > 0
+    source = np.where(inside, window.source, -1)
+    return Reads(source, window.large, inside / np.maximum(inside.sum(axis=1), 1)[:, None])
 
 
 def _maximum(step: Step) -> Moments:
     activation, z = _source(step)
-    axes = _pooled_axes(step)
-    found = _Maximum(z, _window(z, axes).second, float(_counts(step).mean()), activation)
+    found = _Maximum(z, _windows(step), activation)
     outputs = activation.function(found.values)
-    second = found.mean(outputs**2)
-    rank, shape = len(z.axes), step.node.shape
-    placed = z
-    for axis in range(rank - axes, rank):
-        placed = sliced(placed, axis, shape[axis], max(z.shape[axis] // shape[axis], 1))
-    known: dict[float, float] = {}
-    pairs = np.empty_like(placed.pairs)
-    for index, covariance in np.ndenumerate(placed.pairs - z.mean**2):
-        key = round(float(covariance) / max(z.variance, 1e-300), 6)
-        if key not in known:
-            known[key] = found.second(float(covariance))
-        pairs[index] = known[key]
-    pairs.flat[0] = second
-    return replace(placed, mean=found.mean(outputs), pairs=pairs, spread=z.spread)
+    pairs = found.pairs(outputs, found.means)
+    return replace(found.means, mean=found.mean(outputs), pairs=pairs, spread=z.spread)
 
 
-def passed_by_maximum(step: Step) -> float | None:
-    """E[φ′²] where only the largest of each window gets a gradient; None if no maximum follows.
+def passed_by_maximum(step: Step) -> Moments | None:
+    """φ′ where only the largest of each window gets a gradient; None if no maximum follows.
 
     The largest pre-activations are the likeliest to be in φ's open part, so behind ReLU nearly
     all of the gradient passes rather than half.
@@ -237,17 +219,20 @@ def passed_by_maximum(step: Step) -> float | None:
     activation, z = _source(pool)
     if activation is not step.node.activation:
         return None
-    beside = _window(z, _pooled_axes(pool)).second
-    largest = _Maximum(z, beside, float(_counts(pool).mean()), activation)
-    return largest.mean(activation.derivative(largest.values) ** 2)
+    largest = _Maximum(z, _windows(pool), activation)
+    pairs = largest.pairs(activation.derivative(largest.values), z)
+    return replace(z, mean=0.0, pairs=pairs, spread=0.0)
 
 
 def _maximum_back(step: Step, cotangent: Moments) -> Cotangents:
-    # One element of each window gets its gradient; those of two windows seldom the same place.
-    windows = prod(step.node.shape) / max(prod(step.shape("input")), 1)
-    found = _spread_out(step, cotangent, windows)
-    pairs = windows * found.pairs
-    pairs.flat[0] = found.second
+    # One element of each window gets its gradient, any of them as likely: a pair of elements both
+    # do as often as windows hold such pairs, an element alone as often as windows hold it.
+    found, windows = cotangent, [_plain(window) for window in _windows(step)]
+    for axis, window in enumerate(windows, len(cotangent.axes) - len(windows)):
+        found = resampled(found, axis, window, scatter=True)
+    alone = prod(step.node.shape) / max(prod(step.shape("input")), 1)
+    pairs = found.pairs.copy()
+    pairs.flat[0] = alone * cotangent.second
     return {step.name("input"): replace(found, pairs=pairs)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -18,19 +19,32 @@ from evenflow.graph.layout import (
     sliced,
     unsqueezed,
 )
-from evenflow.graph.moments import Atom, Moments, aligned
+from evenflow.graph.moments import Atom, Moments, Role, aligned
+from evenflow.graph.resample import resampled
 from evenflow.graph.rules.registry import Arriving, Cotangents, Step, register
+from evenflow.graph.taps import Reads
 
-VIEWS = frozenset(
-    ["view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "contiguous", "clone", "alias", "lift_fresh", "lift_fresh_copy", "to", "_to_copy", "type_as", "flip", "roll"]
-)
+_RESHAPES = "view reshape flatten unflatten squeeze unsqueeze view_as reshape_as"
+_COPIES = "contiguous clone alias lift_fresh lift_fresh_copy to _to_copy type_as"
+_TURNS = "flip roll"
+VIEWS = frozenset(f"{_RESHAPES} {_COPIES} {_TURNS}".split())
 PERMUTATIONS = frozenset(["transpose", "permute", "t", "numpy_T", "movedim", "swapaxes", "mT"])
 SHUFFLES = frozenset(["pixel_shuffle", "pixel_unshuffle", "channel_shuffle"])
 ORDER_ONLY = VIEWS | PERMUTATIONS | SHUFFLES
 """Operations that move numbers without changing or losing any."""
 
 PARTS = frozenset(
-    ["slice", "select", "split", "split_with_sizes", "chunk", "getitem", "unbind", "narrow", "index_select"]
+    [
+        "slice",
+        "select",
+        "split",
+        "split_with_sizes",
+        "chunk",
+        "getitem",
+        "unbind",
+        "narrow",
+        "index_select",
+    ]
 )
 """Operations that keep a part of the numbers."""
 
@@ -93,97 +107,82 @@ register(
 )
 
 
-def scattered(part: Moments, whole: Moments, axis: int, size: int) -> Moments:
-    """Gradient of ``whole`` of which a part of ``size`` indices along ``axis`` was kept: the rest
-    gets none, so a pair of elements has one only where both were kept."""
-    atoms = whole.axes[axis]
-    count = prod(atom.size for atom in atoms)
-    if count == size:
-        return part
-    before = sum(len(each) for each in part.axes[:axis])
-    pairs = part.pairs
-    same = np.take(pairs, 0, axis=before) if part.axes[axis] else pairs
-    other = np.take(pairs, -1, axis=before) if part.axes[axis] else np.zeros_like(pairs)
-    chance = size * (size - 1) / max(count * (count - 1), 1)
-    found = np.stack([same * size / count, other * chance], axis=before)
-    axes = (*part.axes[:axis], (Atom(count, atoms[0].role),), *part.axes[axis + 1 :])
-    return Moments(0.0, found, axes)
+def scattered(part: Moments, axis: int, size: int, start: int = 0, step: int = 1) -> Moments:
+    """Gradient of a tensor of which every ``step``-th index along ``axis`` was kept, of ``size``:
+    the others get none, so a pair of elements has one only where both were kept."""
+    return resampled(part, axis, kept_reads(part.shape[axis], size, start, step), scatter=True)
+
+
+@lru_cache(maxsize=4096)
+def kept_reads(count: int, size: int, start: int, step: int) -> Reads:
+    """Index i of ``count`` is index start + i·step of ``size``."""
+    return Reads(start + step * np.arange(count)[:, None], size)
+
+
+def _axis(step: Step) -> int:
+    return int(step.number("dim")) % len(step.shape("input"))
 
 
 def _slice(step: Step) -> Moments:
-    axis = int(step.number("dim")) % len(step.shape("input"))
+    axis = _axis(step)
     return sliced(
         step.of("input"), axis, step.node.shape[axis], max(int(step.number("step", 1)), 1)
     )
 
 
 def _slice_back(step: Step, cotangent: Moments) -> Cotangents:
-    axis = int(step.number("dim")) % len(step.shape("input"))
-    whole = step.of("input")
-    one = (
-        sliced(cotangent, axis, step.node.shape[axis])
-        if len(cotangent.axes[axis]) > 1
-        else cotangent
-    )
-    return {step.name("input"): scattered(one, whole, axis, step.node.shape[axis])}
+    axis = _axis(step)
+    size, count = step.shape("input")[axis], step.node.shape[axis]
+    if count == size:
+        return {step.name("input"): cotangent}
+    start = int(step.number("start"))
+    start = min(max(start + size if start < 0 else start, 0), size)
+    spacing = max(int(step.number("step", 1)), 1)
+    return {step.name("input"): scattered(cotangent, axis, size, start, spacing)}
 
 
 register("slice", "narrow", "index_select", forward=_slice, backward=_slice_back)
 
 
 def _select(step: Step) -> Moments:
-    return selected(step.of("input"), int(step.number("dim")) % len(step.shape("input")))
+    return selected(step.of("input"), _axis(step))
 
 
 def _select_back(step: Step, cotangent: Moments) -> Cotangents:
-    axis = int(step.number("dim")) % len(step.shape("input"))
-    return {step.name("input"): scattered(unsqueezed(cotangent, axis), step.of("input"), axis, 1)}
+    axis = _axis(step)
+    part = unsqueezed(cotangent, axis)
+    return {step.name("input"): scattered(part, axis, step.shape("input")[axis])}
 
 
 register("select", forward=_select, backward=_select_back)
 
 
 def _split(step: Step) -> tuple[Moments, ...]:
-    axis = int(step.number("dim")) % len(step.shape("input"))
+    axis = _axis(step)
     shapes = step.node.shapes or (step.node.shape,)
     return tuple(sliced(step.of("input"), axis, shape[axis]) for shape in shapes)
 
 
+def _unbind(step: Step) -> tuple[Moments, ...]:
+    axis = _axis(step)
+    return (selected(step.of("input"), axis),) * step.shape("input")[axis]
+
+
 def _split_back(step: Step, cotangent: Arriving) -> Cotangents:
-    axis = int(step.number("dim")) % len(step.shape("input"))
-    whole = step.of("input")
-    shapes = step.node.shapes or (step.node.shape,)
-    several = cotangent if isinstance(cotangent, tuple) else (cotangent,)
+    """Of the parts that split or unbind make of one axis."""
+    axis = _axis(step)
+    size = step.shape("input")[axis]
     found: Moments | None = None
-    for part, shape in zip(several, shapes, strict=True):
+    for part in cotangent if isinstance(cotangent, tuple) else (cotangent,):
         if part is not None:
-            one = sliced(part, axis, shape[axis]) if len(part.axes[axis]) > 1 else part
-            own = scattered(one, whole, axis, shape[axis])
+            part = unsqueezed(part, axis) if step.node.op == "unbind" else part
+            own = scattered(part, axis, size)
             found = own if found is None else found.plus(own)
     return {} if found is None else {step.name("input"): found}
 
 
 register("split", "split_with_sizes", "chunk", forward=_split, backward=_split_back)
-
-
-def _unbind(step: Step) -> tuple[Moments, ...]:
-    axis = int(step.number("dim")) % len(step.shape("input"))
-    part = selected(step.of("input"), axis)
-    return (part,) * step.shape("input")[axis]
-
-
-def _unbind_back(step: Step, cotangent: Arriving) -> Cotangents:
-    axis = int(step.number("dim")) % len(step.shape("input"))
-    several = cotangent if isinstance(cotangent, tuple) else (cotangent,)
-    found: Moments | None = None
-    for part in several:
-        if part is not None:
-            own = scattered(unsqueezed(part, axis), step.of("input"), axis, 1)
-            found = own if found is None else found.plus(own)
-    return {} if found is None else {step.name("input"): found}
-
-
-register("unbind", forward=_unbind, backward=_unbind_back)
+register("unbind", forward=_unbind, backward=_split_back)
 
 
 def _getitem(step: Step) -> Moments:
@@ -275,7 +274,7 @@ def _joined(step: Step) -> Moments:
     a, b, axes = aligned(same, other)
     a, b = np.broadcast_arrays(a, b)
     before = sum(len(each) for each in axes[:axis])
-    role = next((x.axes[axis][0].role for x, _ in parts if x.axes[axis]), "positions")
+    role: Role = next((x.axes[axis][0].role for x, _ in parts if x.axes[axis]), "positions")
     axes = (*axes[:axis], (Atom(size, role),), *axes[axis + 1 :])
     return Moments(mean, np.stack([a, b], axis=before), axes)
 
