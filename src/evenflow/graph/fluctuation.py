@@ -11,13 +11,16 @@ second moment does a random walk with depth. Two things are kept of each tensor:
 A weight turns both into the kernel of its output; an activation multiplies log deviations by its
 q-slope, so that slopes above 1 let them grow, and where they are large its whole curve is used.
 ``shift`` is the mean of log: the typical draw lies below the mean of all, exp(shift + kernel/2) = 1
-as long as everything is linear.
+as long as everything is linear. ``chance`` is the mean square correlation that two examples have in
+one draw beyond what they have in all: 1/n for each layer of n units. A mean over many examples has
+little else to fluctuate by.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +33,8 @@ from evenflow.graph.graph import Graph
 from evenflow.graph.moments import Array, Moments
 from evenflow.graph.rules import RULES, Step
 from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
-from evenflow.graph.through import slope_pairs, square_pairs, through
+from evenflow.graph.through import slope_pairs, slopes, square_pairs, through
+from evenflow.theory.activations import Activation
 
 Interval = tuple[float, float]
 
@@ -50,6 +54,7 @@ class Fluctuation:
     shift: float = 0.0
     kernel: float = 0.0
     own: float = 0.0
+    chance: float = 0.0
 
     def interval(self, moments: Moments) -> Interval:
         """5th and 95th percentile of the measured second moment: lognormal."""
@@ -83,11 +88,17 @@ def _forward(step: Step, found: Mapping[str, Fluctuation]) -> Fluctuation:
     if node.op == "activation" and node.activation is not None:
         return _activation(step, found[sources[0]])
     base = step.known[node.name]
-    slopes = {name: _slope(step, name, base.second) for name in sources}
+    if node.op not in RULES:  # nobody knows what it does to deviations: their mean
+        slopes = dict.fromkeys(sources, 1 / len(sources))
+    else:
+        slopes = {name: _slope(step, name, base.second) for name in sources}
     if node.op.startswith(_CONTRACTIONS):
-        return _contracted(base, slopes, {name: _given(found[name]) for name in sources})
+        return _contracted(
+            base, step.known, slopes, {name: _given(found[name]) for name in sources}
+        )
     shift, kernel = _together(slopes, found)
-    return Fluctuation(shift, kernel, _own(step, slopes, found))
+    chance = max(found[name].chance for name in sources)
+    return Fluctuation(shift, kernel, _own(step, slopes, found), chance)
 
 
 def _sources(step: Step, found: Mapping[str, Fluctuation]) -> list[str]:
@@ -119,7 +130,7 @@ def _few(step: Step) -> dict[str, Moments]:
 def _given(f: Fluctuation) -> Fluctuation:
     """What is random for all that comes later: the units as they were drawn."""
     own = math.log1p(f.own)
-    return Fluctuation(f.shift - own / 2, f.kernel + own)
+    return Fluctuation(f.shift - own / 2, f.kernel + own, chance=f.chance)
 
 
 def _together(slopes: Mapping[str, float], found: Mapping[str, Fluctuation]) -> tuple[float, float]:
@@ -130,27 +141,32 @@ def _together(slopes: Mapping[str, float], found: Mapping[str, Fluctuation]) -> 
 
 
 def _contracted(
-    base: Moments, slopes: Mapping[str, float], given: Mapping[str, Fluctuation]
+    base: Moments,
+    known: Mapping[str, Moments],
+    slopes: Mapping[str, float],
+    given: Mapping[str, Fluctuation],
 ) -> Fluctuation:
     shift, kernel = _together(slopes, given)
-    return Fluctuation(shift, kernel, 2 * _alike(base))
+    chance = max(given[name].chance + 1 / _units(known[name]) for name in given)
+    return Fluctuation(shift, kernel, 2 * _alike(base, chance), min(chance, 1.0))
 
 
 def _activation(step: Step, before: Fluctuation) -> Fluctuation:
     z, curve = step.of("input"), step.node.activation
     assert curve is not None
     base = step.known[step.node.name].second
-    own = _mean_pair(step.known[step.node.name], square_pairs(z, curve)) if base > 0 else 0.0
-    if before.kernel < _LARGE or base <= 0:
-        slope = _slope(step, step.name("input"), base)
-        return Fluctuation(slope * before.shift, slope**2 * before.kernel, own)
+    own = _likely(z, before.chance, lambda pairs: square_pairs(pairs, curve)) if base > 0 else 0.0
+    chance = before.chance * _steepness(z, curve) ** 2
 
     def log_ratio(deviation: float) -> float:
         moved = through(z.scaled(math.exp(deviation / 2)), curve)
         return math.log(max(moved.second, 1e-300) / base)
 
-    shift, kernel = _through_curve(log_ratio, before)
-    return Fluctuation(shift, kernel, own)
+    if before.kernel >= _LARGE and base > 0:
+        with suppress(ActivationError):  # some deviations lead where its curve overflows
+            return Fluctuation(*_through_curve(log_ratio, before), own, chance)
+    slope = _slope(step, step.name("input"), base)
+    return Fluctuation(slope * before.shift, slope**2 * before.kernel, own, chance)
 
 
 def _through_curve(log_ratio: Callable[[float], float], before: Fluctuation) -> tuple[float, float]:
@@ -185,11 +201,34 @@ def _crossed(left: Moments, right: Moments, second: float) -> float:
     return _mean_pair(product, pairs)
 
 
-def _alike(x: Moments) -> float:
+def _alike(x: Moments, chance: float = 0.0) -> float:
     """Mean over pairs of examples and positions of their squared correlation, over n units."""
     if x.second <= 0:
         return 0.0
-    return _mean_pair(x, (x.pairs / x.second) ** 2)
+    return _likely(replace(x, mean=0.0), chance, lambda z: (z.pairs / z.second) ** 2)
+
+
+def _likely(x: Moments, chance: float, of: Callable[[Moments], Array]) -> float:
+    """Mean pair of what ``of`` makes of pairs that chance has moved, up as often as down."""
+    if chance <= 0 or x.variance <= 0:
+        return _mean_pair(x, of(x))
+    told = np.broadcast_to(x.pairs, [max(length, 2) for length in x.pairs.shape])
+    covariance = told - x.mean**2
+    step = np.sqrt(chance * np.maximum(x.variance**2 - covariance**2, 0.0))
+    step.flat[0] = 0.0
+    up, down = (replace(x, pairs=told + sign * step) for sign in (1, -1))
+    return (_mean_pair(up, of(up)) + _mean_pair(down, of(down))) / 2
+
+
+def _steepness(z: Moments, curve: Activation) -> float:
+    """d ρ′/dρ, of the correlations of two examples behind and before an activation."""
+    atoms = [atom for axis in z.axes for atom in axis]
+    index = tuple(-1 if atom.role == "examples" else 0 for atom in atoms)
+    centred = through(z, curve)
+    if centred.variance <= 0:
+        return 0.0
+    pairs = np.broadcast_to(slopes(z, curve), z.pairs.shape)
+    return float(pairs[index]) * z.variance / centred.variance
 
 
 def _units(x: Moments) -> float:
@@ -234,6 +273,7 @@ def backwards(
             sum(share * f.shift for share, f in arriving) / total,
             (sum(share * math.sqrt(f.kernel) for share, f in arriving) / total) ** 2,
             sum((share / total) ** 2 * f.own for share, f in arriving),
+            max(f.chance for _, f in arriving),
         )
     return found
 
@@ -265,7 +305,24 @@ def _arriving(
             before = _given(ahead[operand]) if contracts else ahead[operand]
             kernel += slope**2 * before.kernel
             shift += slope * before.shift
-    return base, Fluctuation(shift, kernel, _own_back(step, name, gradients, after, ahead))
+    chance = _chance_back(step, gradients, after)
+    own = _own_back(step, name, gradients, after, ahead, chance)
+    return base, Fluctuation(shift, kernel, own, chance)
+
+
+def _chance_back(step: Step, gradients: Mapping[str, Moments], after: Fluctuation) -> float:
+    """Of the gradient that one user sends back."""
+    user = step.node
+    if user.op.startswith(_CONTRACTIONS):
+        return min(after.chance + 1 / _units(gradients[user.name]), 1.0)
+    if user.op == "activation" and user.activation is not None:
+        z = step.of("input")
+        atoms = [atom for axis in z.axes for atom in axis]
+        index = tuple(-1 if atom.role == "examples" else 0 for atom in atoms)
+        pairs = np.broadcast_to(slopes(z, user.activation), z.pairs.shape)
+        own = float(pairs.flat[0])
+        return after.chance * (float(pairs[index]) / own) ** 2 if own > 0 else 0.0
+    return after.chance
 
 
 def _own_back(
@@ -274,17 +331,20 @@ def _own_back(
     gradients: Mapping[str, Moments],
     after: Fluctuation,
     ahead: Mapping[str, Fluctuation],
+    chance: float,
 ) -> float:
     """Of the gradient that one user sends back, at the units that it arrives at."""
     user = step.node
     if user.op.startswith(_CONTRACTIONS):
-        return 2 * _alike(gradients[name])
+        return 2 * _alike(gradients[name], chance)
     if user.op == "activation" and user.activation is not None:
         arriving, z = gradients[user.name], step.of("input")
         # δ and φ′(z) are independent: (1 + κ) of a product is the product of both.
         slope = replace(z, mean=0.0, pairs=1 + slope_pairs(z, user.activation))
-        delta = replace(arriving, mean=0.0, pairs=1 + 2 * (arriving.pairs / arriving.second) ** 2)
-        product = delta.times(slope)
+        correlation = np.broadcast_to(arriving.pairs, [max(n, 2) for n in arriving.pairs.shape])
+        square = (correlation / arriving.second) ** 2
+        square = square + after.chance * (1 - square)
+        product = replace(arriving, mean=0.0, pairs=1 + 2 * square).times(slope)
         return _mean_pair(product, product.pairs - 1)
     if user.op == "mul":
         others = [n for n in _sources(step, ahead) if n != name]
