@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint clean bench-fill bench-theory bench-init bench-paper bench-rules bench-scale bench-shards bench-shapeset
+.PHONY: run test lint clean bench-fill bench-theory bench-init bench-paper bench-rules bench-scale bench-shards bench-shapeset test-pythons
 .DEFAULT_GOAL := run
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -28,7 +28,16 @@ test: export OMP_NUM_THREADS = 1
 test: lint  ## everything that decides whether a change may land
 	$(BIN)/pytest -n 2 --cov --cov-report=term --cov-fail-under=90
 
-bench-fill: $(INSTALLED)  ## sampling against torch's own fills
+# Which interpreters are at hand, this one included: make test-pythons PYTHONS="python3.12 python3.13"
+PYTHONS ?= $(PYTHON)
+test-pythons:  ## the bits that seeds stand for, under other versions of Python
+	set -e; for python in $(PYTHONS); do \
+		$$python -m venv build/$$(basename $$python); \
+		build/$$(basename $$python)/bin/python -m pip install --quiet --disable-pip-version-check --editable . pytest; \
+		build/$$(basename $$python)/bin/python -m pytest tests/sampling/test_golden.py tests/sampling/test_document.py; \
+	done
+
+bench-fill: $(INSTALLED)  ## sampling against torch, NumPy and JAX
 	$(BIN)/python benchmarks/fill.py
 
 bench-theory: $(INSTALLED)  ## quadrature against mpmath
