@@ -61,7 +61,7 @@ def test_a_result_has_what_every_figure_needs(tmp_path):
     assert result["singular_values"].shape == (2, 1, 1, 8)
     assert result["wrong"].shape == (1, 200)
     assert result["wrong"].mean() == result["test_error"][-1]
-    assert not any(key.startswith("weight.") for key in result)
+    assert not any(key.startswith("state.") for key in result)
 
 
 def test_a_trial_that_was_stopped_ends_with_the_same_numbers(tmp_path, place, monkeypatch):
@@ -72,7 +72,7 @@ def test_a_trial_that_was_stopped_ends_with_the_same_numbers(tmp_path, place, mo
     folder = Folder(tmp_path)
     folder.index.add([(trial().key, trial().label, 60)])
     assert work(place, [trial()]) == "stopped"
-    assert folder.checkpoint(trial())["course"][0] == 7
+    assert folder.checkpoint(trial())["state.done"][0] == 7
     assert folder.index.rows()[0].done == 7
     assert work(place, [trial()]) == "done"
     same(folder.result(trial()), whole)
@@ -134,13 +134,12 @@ def test_a_later_wish_may_rest_on_an_earlier_result(tmp_path):
 def test_ctrl_c_stops_and_the_next_run_goes_on(tmp_path, monkeypatch):
     def interrupt(*_arguments):
         work_module.signal.raise_signal(work_module.signal.SIGINT)
-        return None
 
     monkeypatch.setattr(Folder, "checkpoint", interrupt)
     with pytest.raises(Stopped):
         run(tmp_path, [trial()])
     monkeypatch.undo()
-    assert Folder(tmp_path).checkpoint(trial())["course"][0] == 20
+    assert Folder(tmp_path).checkpoint(trial())["state.done"][0] == 20
     assert run(tmp_path, [trial()]).result(trial()) is not None
     assert not list(tmp_path.glob("stop.*"))
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evenflow.study.runner import Settings
 
 _OF_A_PAPER = frozenset(
-    ("scale", "only", "updates", "jobs", "engine", "address", "data", "imagenet", "device")
+    ("scale", "only", "updates", "jobs", "engine", "address", "data", "data_sets", "device")
 )
 """Options that a study of a single network does not have."""
 
@@ -65,9 +65,10 @@ _out = click.option(
     help="A folder that has the data sets' files.",
 )
 @click.option(
-    "--imagenet/--no-imagenet",
-    default=None,
-    help="Whether that folder has ImageNet; if not, a stand-in takes the place of Small-ImageNet.",
+    "--data-sets",
+    metavar="NAMES",
+    help="Of the table, with commas; small-imagenet needs a tree of ImageNet, and a stand-in takes "
+    "its place by default.",
 )
 @click.option("--device", metavar="NAME", help="cpu (the default) or cuda.")
 @click.pass_context
@@ -84,7 +85,7 @@ def run(ctx: click.Context, /, name: str, out: Path, seed: int | None, **_option
     given = {key: ctx.params[key] for key in sorted(_OF_A_PAPER) if ctx.params[key] is not None}
     alien = list(given) if isinstance(chosen, Study) else ["seed"] * (seed is not None)
     if alien:
-        raise InputError(f"the study {name} has no option --{alien[0]}")
+        raise InputError(f"the study {name} has no option --{alien[0].replace('_', '-')}")
     if isinstance(chosen, Study):
         _check(chosen, out, seed or 0)
     else:
@@ -116,8 +117,8 @@ def _reproduce(ctx: click.Context, chosen: Paper, name: str, out: Path) -> None:
 
     reproduction = chosen.load()
     given = ctx.params
-    only = tuple(part.strip() for part in (given["only"] or "").split(",") if part.strip())
-    order = Order(name, given["scale"] or "smoke", only, given["updates"], bool(given["imagenet"]))
+    only, data_sets = _names(given["only"]), _names(given["data_sets"])
+    order = Order(name, given["scale"] or "smoke", only, given["updates"], data_sets)
     reproduction.wanted(order)  # refuses unknown names before anything is written
     index = Folder(out).index
     try:
@@ -135,6 +136,11 @@ def _reproduce(ctx: click.Context, chosen: Paper, name: str, out: Path) -> None:
         console().print(f"failed: {row.label}: {row.message}", soft_wrap=True, markup=False)
     console().print(f"The report: {page}", soft_wrap=True)
     ctx.exit(1 if failed else 0)
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    """Names given with commas."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
 def _settings(ctx: click.Context) -> Settings:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from evenflow.errors import InputError
-from evenflow.study.trial import Trial
+from evenflow.study.kinds import AnyTrial
 from evenflow.study.work import Outcome, Place, work
 
-Unit = Sequence[Trial]
+Unit = Sequence[AnyTrial]
 """Trials that one worker carries out together."""
 Told = tuple[str, Outcome]
 """The key of a trial and what came of it."""

@@ -21,7 +21,7 @@ from evenflow.atomic import make_folder
 from evenflow.errors import InputError
 from evenflow.study.arrays import Arrays, read_arrays, write_arrays
 from evenflow.study.index import Index
-from evenflow.study.trial import Trial
+from evenflow.study.kinds import AnyTrial
 
 
 class Folder:
@@ -32,28 +32,28 @@ class Folder:
         make_folder(path / "trials")
         self.index = Index(path)
 
-    def result(self, trial: Trial) -> Arrays | None:
+    def result(self, trial: AnyTrial) -> Arrays | None:
         """What a finished trial measured; None while it is not finished."""
         path = self._of(trial) / "result.safetensors"
         return _read(path, path.stat().st_mtime_ns) if path.exists() else None
 
-    def finish(self, trial: Trial, arrays: Arrays, **notes: str) -> None:
+    def finish(self, trial: AnyTrial, arrays: Arrays, **notes: str) -> None:
         """Keep what a trial measured; its checkpoint is no longer needed."""
         spec = msgspec.json.encode(trial).decode()
         write_arrays(self._of(trial) / "result.safetensors", arrays, trial=spec, **notes)
         (self._of(trial) / "checkpoint.safetensors").unlink(missing_ok=True)
 
-    def checkpoint(self, trial: Trial) -> Arrays | None:
+    def checkpoint(self, trial: AnyTrial) -> Arrays | None:
         """The state that a trial was last saved in; None where it never was."""
         path = self._of(trial) / "checkpoint.safetensors"
         return read_arrays(path)[0] if path.exists() else None
 
-    def save(self, trial: Trial, state: Arrays) -> None:
+    def save(self, trial: AnyTrial, state: Arrays) -> None:
         """Replace the trial's checkpoint."""
         write_arrays(self._of(trial) / "checkpoint.safetensors", state)
 
     @contextmanager
-    def claimed(self, trial: Trial) -> Iterator[bool]:
+    def claimed(self, trial: AnyTrial) -> Iterator[bool]:
         """Whether the trial is ours while the block runs; False if another process has it.
 
         The claim is a lock of the operating system, which ends with its holder however that dies.
@@ -74,7 +74,7 @@ class Folder:
         finally:
             lock.release()
 
-    def _of(self, trial: Trial) -> Path:
+    def _of(self, trial: AnyTrial) -> Path:
         return self.path / "trials" / trial.key
 
 

@@ -14,10 +14,10 @@ import msgspec
 
 from evenflow.errors import InputError
 from evenflow.study.folder import Folder
+from evenflow.study.kinds import AnyTrial
 from evenflow.study.page import write_page
 from evenflow.study.runner import Lookup, Settings, Wanted, run_trials
 from evenflow.study.section import Exhibit
-from evenflow.study.trial import Trial
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,15 +29,15 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Exhibits, by name; all of them if empty."""
     updates: int | None = None
     """In place of the scale's own number."""
-    imagenet: bool = False
-    """Whether the data folder has ImageNet; a stand-in takes its place if not."""
+    data_sets: tuple[str, ...] = ()
+    """In place of the scale's own."""
 
     def command(self, out: Path, data_dir: str | None = None) -> str:
         """The command that carries it out."""
         words = ["evenflow", "study", "run", self.study, "--scale", self.scale]
         words += ["--only", ",".join(self.only)] if self.only else []
         words += ["--updates", str(self.updates)] if self.updates is not None else []
-        words += ["--imagenet"] if self.imagenet else []
+        words += ["--data-sets", ",".join(self.data_sets)] if self.data_sets else []
         words += ["--data", data_dir] if data_dir else []
         return shlex.join([*words, "--out", str(out)])
 
@@ -68,7 +68,7 @@ class Reproduction:
     def scale(self, order: Order) -> Any:
         """The scale that was ordered."""
         scales = importlib.import_module(f"{self.package}.scales")
-        return scales.scale(order.scale, order.updates, imagenet=order.imagenet)
+        return scales.scale(order.scale, order.updates, order.data_sets)
 
     def chosen(self, order: Order) -> list[Exhibit]:
         """The exhibits that were ordered."""
@@ -78,7 +78,7 @@ class Reproduction:
         """The trials of all exhibits that were ordered."""
         exhibits, scale = self.chosen(order), self.scale(order)
 
-        def wanted(lookup: Lookup) -> Iterator[Trial]:
+        def wanted(lookup: Lookup) -> Iterator[AnyTrial]:
             for exhibit in exhibits:
                 yield from exhibit.wants(scale, lookup)
 

@@ -17,12 +17,12 @@ from typing import NamedTuple
 from evenflow.study.arrays import Arrays
 from evenflow.study.engines import engine
 from evenflow.study.folder import Folder
-from evenflow.study.trial import Trial
+from evenflow.study.kinds import AnyTrial
 from evenflow.study.work import Place
 
-Lookup = Callable[[Trial], Arrays | None]
+Lookup = Callable[[AnyTrial], Arrays | None]
 """What a finished trial measured; None while it is not finished."""
-Wanted = Callable[[Lookup], Iterable[Trial]]
+Wanted = Callable[[Lookup], Iterable[AnyTrial]]
 """The trials that a study wants, given what is known so far."""
 
 _PAUSE = 2.0
@@ -72,7 +72,7 @@ def run_trials(path: Path, wanted: Wanted, settings: Settings) -> None:
                 time.sleep(_PAUSE)
 
 
-def _open(folder: Folder, wanted: Wanted, tried: set[str]) -> list[Trial]:
+def _open(folder: Folder, wanted: Wanted, tried: set[str]) -> list[AnyTrial]:
     """Wanted trials without a result; all that are wanted are entered in the index."""
     trials = list(dict.fromkeys(wanted(folder.result)))
     folder.index.add((trial.key, trial.label, trial.updates) for trial in trials)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from evenflow.report.pictures import Picture
+from evenflow.study.kinds import AnyTrial
 from evenflow.study.runner import Lookup
-from evenflow.study.trial import Trial
 
 
 class Finding(NamedTuple):
@@ -53,7 +53,7 @@ class Exhibit:
 
     name: str
     title: str
-    wants: Callable[[Any, Lookup], Iterable[Trial]]
+    wants: Callable[[Any, Lookup], Iterable[AnyTrial]]
     """``wants(scale, lookup)``: its trials, given what is known so far."""
     draw: Callable[[Any, Lookup], Section]
     """``draw(scale, lookup)``: the section, from the results that there are."""

@@ -17,6 +17,8 @@ from evenflow.errors import EvenflowError
 from evenflow.study.data import DataSet, load
 from evenflow.study.folder import Folder
 from evenflow.study.index import State
+from evenflow.study.kinds import AnyTrial
+from evenflow.study.support_vectors import SupportVectors, fit
 from evenflow.study.training.run import Course
 from evenflow.study.trial import Trial
 
@@ -40,7 +42,7 @@ class Place(NamedTuple):
     """The process that started the work; should it die, local workers end too."""
 
 
-def work(place: Place, trials: Sequence[Trial]) -> Outcome:
+def work(place: Place, trials: Sequence[AnyTrial]) -> Outcome:
     """Bring trials of one shape to their end, on one thread; other processes may do the same.
 
     Every number depends on the trial alone, not on where it ran or how often it was interrupted.
@@ -55,17 +57,29 @@ def work(place: Place, trials: Sequence[Trial]) -> Outcome:
         if not all(claims.enter_context(folder.claimed(trial)) for trial in trials):
             return "elsewhere"
         try:
-            return _train(place, folder, trials)
+            return _carry_out(place, folder, trials)
         except Exception as error:  # one bad trial must not stop the others
             kind = "" if isinstance(error, EvenflowError) else f"{type(error).__name__}: "
             _tell(folder, trials, "failed", 0, message=f"{kind}{error}")
             return "failed"
 
 
-def _train(place: Place, folder: Folder, trials: Sequence[Trial]) -> Outcome:
+def _carry_out(place: Place, folder: Folder, trials: Sequence[AnyTrial]) -> Outcome:
     if all(folder.result(trial) is not None for trial in trials):
         _tell(folder, trials, "done", trials[0].updates)
         return "done"
+    trainings = [trial for trial in trials if isinstance(trial, Trial)]
+    if trainings:
+        return _train(place, folder, trainings)
+    for trial in trials:
+        assert isinstance(trial, SupportVectors)  # there is no third kind
+        _tell(folder, [trial], "running", 0)
+        folder.finish(trial, fit(trial, _data(trial.data, place.data_dir, trial.seed)))
+        _tell(folder, [trial], "done", trial.updates)
+    return "done"
+
+
+def _train(place: Place, folder: Folder, trials: Sequence[Trial]) -> Outcome:
     course = _course(place, folder, trials)
     told = kept = time.monotonic()
     since = course.update
@@ -109,7 +123,7 @@ def _data(name: str, folder: str | None, seed: int) -> DataSet:
 
 def _tell(
     folder: Folder,
-    trials: Sequence[Trial],
+    trials: Sequence[AnyTrial],
     state: State,
     done: int,
     speed: float = 0.0,

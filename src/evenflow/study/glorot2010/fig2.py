@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import altair as alt
 import numpy as np
 
-from evenflow.report.charts.frame import Row
 from evenflow.report.pictures import Picture
 from evenflow.report.words import figure
 from evenflow.study.arrays import Arrays
-from evenflow.study.charts import curves
-from evenflow.study.glorot2010.models import SIGMOID_4
+from evenflow.study.charts import Look, curves
+from evenflow.study.glorot2010.looks import EPOCHS, UPDATES, Time, layers, spread
+from evenflow.study.glorot2010.models import SIGMOID_4, training
 from evenflow.study.glorot2010.scales import EPOCH, Scale
 from evenflow.study.networks import Network
 from evenflow.study.runner import Lookup
@@ -43,18 +43,7 @@ def _opening(seed: int) -> Trial:
 
 
 def _long(scale: Scale) -> Trial:
-    network = Network(
-        hidden=(scale.width,) * SIGMOID_4.depth, activation="sigmoid", scheme="heuristic"
-    )
-    return Trial(
-        data="shapeset",
-        network=network,
-        rate=RATE,
-        updates=scale.updates,
-        evaluations=scale.looks,
-        observations=4 * scale.looks,
-        test_images=scale.test_images,
-    )
+    return training(SIGMOID_4, "shapeset", scale, RATE)
 
 
 def wants(scale: Scale, _lookup: Lookup) -> Iterator[Trial]:
@@ -81,21 +70,21 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
                 "As in the paper",
                 "Mean, with one standard deviation to either side, of each hidden layer over 300 "
                 "test examples; epochs of 20,000 updates.",
-                _chart(whole, ink=True),
+                _chart(whole, EPOCHS, "ink"),
                 "The training is not done.",
             ),
             Picture(
                 "fig2-modern",
                 "The same, with bands",
                 "The top layer is the one that falls. Bands are one standard deviation wide.",
-                _chart(whole, ink=False),
+                _chart(whole, UPDATES, "ramp"),
                 "The training is not done.",
             ),
             Picture(
                 "fig2-opening",
                 "The first 600 updates, width 1000",
                 f"Learning rate {RATE:g}: what the paper's first picture element hides.",
-                _chart(first, ink=False),
+                _chart(first, UPDATES, "ramp"),
                 "The training is not done.",
             ),
         ],
@@ -114,25 +103,18 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
     )
 
 
-def _chart(result: Arrays | None, *, ink: bool) -> alt.LayerChart | None:
-    if result is None:
-        return None
-    rows: list[Row] = []
-    layers = [f"layer {k + 1}" for k in range(result["activation_mean"].shape[1])]
-    for at, means, sds in zip(
-        result["observed_at"], result["activation_mean"], result["activation_sd"], strict=True
-    ):
-        for layer, mean, sd in zip(layers, means.tolist(), sds.tolist(), strict=True):
-            x = float(at) / EPOCH if ink else int(at)
-            rows.append({"x": x, "y": mean, "low": mean - sd, "high": mean + sd, "series": layer})
-    return curves(
-        rows,
-        x="epoch" if ink else "updates",
-        y="activation",
-        series=layers,
-        by="ink" if ink else "layer",
-        marks="points" if ink else "line",
-        title="Activations of each layer during training",
+def _chart(result: Arrays | None, time: Time, look: Look) -> alt.LayerChart | None:
+    return (
+        None
+        if result is None
+        else curves(
+            spread(result, time),
+            x=time.title,
+            y="activation",
+            series=layers(result),
+            look=look,
+            title="Mean and standard deviation of each layer's activations during training",
+        )
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from evenflow.study.arrays import Arrays
@@ -49,7 +49,7 @@ def training(model: Model, data: str, scale: Scale, rate: float, seed: int = 0) 
         updates=scale.updates,
         seed=seed,
         evaluations=scale.looks,
-        observations=scale.looks,
+        observations=2 * scale.looks,
         test_images=scale.test_images,
     )
 
@@ -64,18 +64,29 @@ def best(model: Model, data: str, scale: Scale, lookup: Lookup) -> Trial | None:
     return min(found, key=lambda entry: entry[:2])[2] if found else None
 
 
-def wanted(model: Model, data: str, scale: Scale, lookup: Lookup) -> Iterator[Trial]:
-    """All rates for the first seed; once these are known, the other seeds at the best of them."""
-    tried = [training(model, data, scale, rate) for rate in scale.rates]
-    yield from tried
-    if all(lookup(trial) is not None for trial in tried):
-        yield from _seeds(best(model, data, scale, lookup), scale)
+def wanted(models: Sequence[Model], data: str, scale: Scale, lookup: Lookup) -> Iterator[Trial]:
+    """All rates for the first seed; once a model's are known, its other seeds at the best of them.
+
+    Rate by rate, so that models can be compared early.
+    """
+    for rate in scale.rates:
+        yield from (training(model, data, scale, rate) for model in models)
+    for model in models:
+        tried = [training(model, data, scale, rate) for rate in scale.rates]
+        if all(lookup(trial) is not None for trial in tried):
+            yield from _seeds(best(model, data, scale, lookup), scale)
 
 
 def results(model: Model, data: str, scale: Scale, lookup: Lookup) -> list[tuple[Trial, Arrays]]:
     """What is known of a model at its best rate, one entry a seed, the first seed first."""
     trials = _seeds(best(model, data, scale, lookup), scale)
     return [(trial, result) for trial in trials if (result := lookup(trial)) is not None]
+
+
+def first(model: Model, data: str, scale: Scale, lookup: Lookup) -> Arrays | None:
+    """What is known of a model's first seed at its best rate."""
+    found = results(model, data, scale, lookup)
+    return found[0][1] if found else None
 
 
 def _seeds(chosen: Trial | None, scale: Scale) -> list[Trial]:

@@ -6,5 +6,8 @@ REPRODUCTION = Reproduction(
     name="glorot2010",
     title="Glorot and Bengio 2010, reproduced",
     package="evenflow.study.glorot2010",
-    exhibits=("fig2", "table1"),
+    exhibits=(
+        *("fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9", "fig10"),
+        *("fig11", "fig12", "table1", "initial", "claims", "derivation", "errata"),
+    ),
 )

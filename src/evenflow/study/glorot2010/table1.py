@@ -8,7 +8,7 @@ import numpy as np
 
 from evenflow.study.arrays import Arrays
 from evenflow.study.glorot2010.models import MODELS, results, wanted
-from evenflow.study.glorot2010.scales import DATA, Scale
+from evenflow.study.glorot2010.scales import COLUMNS, Scale, column
 from evenflow.study.runner import Lookup
 from evenflow.study.section import Exhibit, Finding, Section, Table
 from evenflow.study.significance import LEVEL, Wrong, mcnemar, two_proportions
@@ -21,7 +21,7 @@ PUBLISHED = {
     "Tanh N": (15.60, 1.64, 52.92, 68.57),
     "Sigmoid": (82.61, 2.21, 57.28, 70.66),
 }
-"""Test errors in per cent, in the order of ``DATA``."""
+"""Test errors in per cent, in the order of ``COLUMNS``."""
 BOLD = {
     "shapeset": ("Softsign", "Softsign N", "Tanh N"),
     "mnist": ("Softsign", "Softsign N", "Tanh", "Tanh N"),
@@ -39,8 +39,7 @@ Cell = list[tuple[Trial, Arrays]]
 def wants(scale: Scale, lookup: Lookup) -> Iterator[Trial]:
     """Every model on every data set, at every rate and then at every seed."""
     for data in scale.data:
-        for model in MODELS:
-            yield from wanted(model, data, scale, lookup)
+        yield from wanted(MODELS, data, scale, lookup)
 
 
 def draw(scale: Scale, lookup: Lookup) -> Section:
@@ -65,7 +64,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
         scaled=scale.reduced(),
         data={
             f"{name} on {data}": {
-                "published": PUBLISHED[name][scale.data.index(data)],
+                "published": PUBLISHED[name][column(data)],
                 "rate": cell[0][0].rate,
                 "errors": [100 * float(result["test_error"][-1]) for _, result in cell],
             }
@@ -79,9 +78,9 @@ def _errors(scale: Scale, cells: dict[tuple[str, str], Cell]) -> Table:
     rows = []
     for model in MODELS:
         row = [model.name]
-        for column, data in enumerate(scale.data):
-            published = PUBLISHED[model.name][column]
-            mark = "*" if model.name in BOLD[DATA[column]] else ""
+        for data in scale.data:
+            published = PUBLISHED[model.name][column(data)]
+            mark = "*" if model.name in BOLD[COLUMNS[column(data)]] else ""
             row += [f"{published:.2f}{mark}", *_ours(cells, model.name, data, published)]
         rows.append(row)
     head = ["", *(h for data in scale.data for h in (f"{data}: published", "ours", "difference"))]

@@ -56,10 +56,7 @@ class Bank:
     @torch.no_grad()
     def step(self) -> None:
         """One step of gradient descent on the mean cost of ``inputs`` and ``targets``."""
-        self._forward(self._outputs)
-        delta = self._deltas[-1]
-        costs = _differentiate(self.cost, self._outputs[-1], self.targets, delta)
-        self.losses.copy_(costs.mean(1))
+        delta = self._top(self.forward())
         # The learning rate enters once, at the top: everything below is linear in δ.
         delta.mul_(self.rates / self.inputs.shape[1])
         for layer in range(len(self.weights) - 1, -1, -1):
@@ -68,6 +65,20 @@ class Bank:
             self.weights[layer].baddbmm_(delta.mT, below, alpha=-1)
             self.biases[layer].sub_(delta.sum(1, keepdim=True))
             delta = passed
+
+    @torch.no_grad()
+    def forward(self) -> list[Tensor]:
+        """Outputs of every layer for ``inputs``, these themselves first; written over each time."""
+        self._forward(self._outputs)
+        return self._outputs
+
+    @torch.no_grad()
+    def backward(self, outputs: Sequence[Tensor]) -> list[Tensor]:
+        """∂C/∂z of every layer for each example of the mini-batch, from what ``forward`` gave."""
+        deltas = [self._top(outputs)]
+        for layer in range(len(self.weights) - 1, 0, -1):
+            deltas.insert(0, self._passed_down(layer, deltas[0], outputs[layer]))
+        return deltas
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
@@ -104,6 +115,13 @@ class Bank:
             torch.baddbmm(bias, below, weight.mT, out=above)
             if number < last:
                 self.activation.apply_(above)
+
+    def _top(self, outputs: Sequence[Tensor]) -> Tensor:
+        """∂C/∂z of the top layer for each example; the mean cost is noted."""
+        delta = self._deltas[-1]
+        costs = _differentiate(self.cost, outputs[-1], self.targets, delta)
+        self.losses.copy_(costs.mean(1))
+        return delta
 
     def _passed_down(self, layer: int, delta: Tensor, below: Tensor) -> Tensor:
         passed = torch.bmm(delta, self.weights[layer], out=self._deltas[layer - 1])

@@ -17,12 +17,20 @@ from torch import Tensor
 from evenflow.study.data import DataSet
 from evenflow.study.statistics import EXAMPLES, Look, jacobians, observe
 from evenflow.study.training.bank import Bank
+from evenflow.study.training.pretraining import Denoising
+from evenflow.study.training.step_sizes import Scaled
 from evenflow.study.training.stepping import stepper
 from evenflow.study.trial import BATCH, Trial
 
 State = dict[str, NDArray[np.generic]]
 """Everything of one network's training, by name."""
 
+_TENSOR = "state."
+"""Marks what is needed to go on, and is not kept of a finished trial."""
+ON_THE_WAY = 2000
+"""Errors before the end of a training are taken on so many images."""
+EXAMPLES_KEPT = 14
+"""Test images that every result keeps, to show what was trained on."""
 _AT_ONCE = 1000
 """Test images that go through the networks together."""
 
@@ -53,8 +61,14 @@ class Course:
         self._evaluated, self._observed = set(first.evaluated_at()), set(first.observed_at())
         rows = _evenly(len(shape.test.labels), EXAMPLES)
         self._fixed = shape.test.images[rows], shape.test.labels[rows]
-        self._step = stepper(self.bank, first.method)
-        self._look()
+        self._scaled = None if first.method == "plain" else Scaled(self.bank, first.method)
+        self._step = stepper(self.bank)
+        examples = (255 * self._fixed[0][:EXAMPLES_KEPT]).round().astype(np.uint8)
+        for n in range(len(trials)):
+            self._note(n, "examples", examples)
+        self._denoising = Denoising(self.bank, first.pretraining, [t.seed for t in trials])
+        if self._denoising.over:
+            self._look()
 
     @property
     def over(self) -> bool:
@@ -64,9 +78,15 @@ class Course:
     def advance(self, most: int) -> None:
         """Make up to ``most`` updates, and look wherever the trials say so."""
         last = min(self.update + most, self.trials[0].updates)
+        if not self._denoising.over:
+            self._pretrain(most)
+            return
         while self.update < last and not self.over:
             self._load(self.update)
-            self._step()
+            if self._scaled:
+                self._scaled.step(self.update)
+            else:
+                self._step()
             self._cost += self.bank.losses
             self.update += 1
             self._since += 1
@@ -75,16 +95,12 @@ class Course:
 
     def states(self) -> list[State]:
         """The state of each trial; ``resume`` goes on from it."""
-        states = []
-        for n in range(len(self.trials)):
-            state = self.seen()[n]
-            for layer, (weight, bias) in enumerate(
-                zip(self.bank.weights, self.bank.biases, strict=True)
-            ):
-                state[f"weight.{layer}"] = weight[n].cpu().numpy()
-                state[f"bias.{layer}"] = bias[n].cpu().numpy()
-            state["course"] = np.array([self.update, self._since, float(self._cost[n])])
-            states.append(state)
+        states = self.seen()
+        for n, state in enumerate(states):
+            for name, tensor in self._tensors().items():
+                state[_TENSOR + name] = tensor[n].cpu().numpy()
+            done = (self.update, self._since, self._denoising.done)
+            state[_TENSOR + "done"] = np.array(done, dtype=np.int64)
         return states
 
     def seen(self) -> list[State]:
@@ -94,19 +110,30 @@ class Course:
     def resume(self, states: Sequence[State]) -> None:
         """Go on from states that were all saved after the same number of updates."""
         for n, state in enumerate(states):
-            for layer, (weight, bias) in enumerate(
-                zip(self.bank.weights, self.bank.biases, strict=True)
-            ):
-                weight[n].copy_(torch.from_numpy(state[f"weight.{layer}"]))
-                bias[n].copy_(torch.from_numpy(state[f"bias.{layer}"]))
-            update, since, cost = state["course"]
-            self.update, self._since = int(update), int(since)
-            self._cost[n] = float(cost)
+            for name, tensor in self._tensors().items():
+                tensor[n] = torch.from_numpy(state[_TENSOR + name])
+            self.update, self._since, self._denoising.done = state[_TENSOR + "done"].tolist()
             self._seen[n] = {
-                key: list(rows)
-                for key, rows in state.items()
-                if key != "course" and not key.startswith(("weight.", "bias."))
+                key: list(rows) for key, rows in state.items() if not key.startswith(_TENSOR)
             }
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Every tensor that later numbers depend on, by name; the first axis is the network's."""
+        lists = {"weight": self.bank.weights, "bias": self.bank.biases}
+        lists["denoising"] = self._denoising.biases
+        if self._scaled:
+            lists |= {"moment": self._scaled.moments, "factor": self._scaled.factors}
+        named = {f"{kind}.{k}": t for kind, tensors in lists.items() for k, t in enumerate(tensors)}
+        return named | {"cost": self._cost}
+
+    def _pretrain(self, most: int) -> None:
+        """Up to ``most`` steps of pre-training, on the batches that training will see again."""
+        for _ in range(most):
+            self._load(self._denoising.done)
+            self._denoising.step()
+            if self._denoising.over:
+                self._look()
+                return
 
     def _load(self, update: int) -> None:
         for n, data in enumerate(self.data):
@@ -140,7 +167,10 @@ class Course:
     def _wrong(self, split: str) -> NDArray[np.bool_]:
         """Which images each network takes for another class, (N, images)."""
         examples = getattr(self.data[0], split)
-        rows = _evenly(len(examples.labels), self.trials[0].test_images)
+        most = self.trials[0].test_images
+        if self.update < self.trials[0].updates:
+            most = min(most, ON_THE_WAY)
+        rows = _evenly(len(examples.labels), most)
         parts = []
         for start in range(0, len(rows), _AT_ONCE):
             part = rows[start : start + _AT_ONCE]

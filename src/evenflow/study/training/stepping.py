@@ -11,10 +11,8 @@ from evenflow.study.training.bank import Bank
 _WARM_UP = 3
 
 
-def stepper(bank: Bank, method: str) -> Callable[[], None]:
-    """A function that makes one step of the bank from its inputs and targets."""
-    if method != "plain":
-        raise NotImplementedError(method)
+def stepper(bank: Bank) -> Callable[[], None]:
+    """A function that makes one step of the bank of plain descent from its inputs and targets."""
     if bank.inputs.device.type != "cuda":
         return bank.step
     return recorded(bank)

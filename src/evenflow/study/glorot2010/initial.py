@@ -1,0 +1,177 @@
+"""Networks at initialisation in numbers: expected beside ours, and the Jacobian's 0.8 and 0.5."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evenflow.report.words import figure
+from evenflow.study.arrays import Arrays
+from evenflow.study.glorot2010.scales import Scale
+from evenflow.study.glorot2010.start import WIDTH, deviations, seen, starts
+from evenflow.study.runner import Lookup
+from evenflow.study.section import Exhibit, Finding, Section, Table
+from evenflow.study.trial import Trial
+
+Expected = dict[str, tuple[float, ...]]
+
+EXPECTED: dict[str, Expected] = {
+    "Tanh": {
+        "activation": (0.300, 0.176, 0.099, 0.055, 0.032),
+        "gradient": (0.00165, 0.00307, 0.00552, 0.00984, 0.0171),
+        "ratio": (107,),
+        "singular": (0.470, 0.483, 0.488, 0.489),
+    },
+    "Tanh N": {
+        "activation": (0.448, 0.395, 0.342, 0.302, 0.277),
+        "gradient": (0.0232, 0.0272, 0.0314, 0.0357, 0.0389),
+        "ratio": (2.8,),
+        "singular": (0.697, 0.737, 0.766, 0.779),
+    },
+    "Softsign": {
+        "activation": (0.220, 0.111, 0.057, 0.031, 0.017),
+        "gradient": (0.00096, 0.0023, 0.0048, 0.0092, 0.0166),
+        "ratio": (300,),
+        "singular": (0.400, 0.442, 0.465, 0.476),
+    },
+    "Softsign N": {
+        "activation": (0.312, 0.221, 0.164, 0.128, 0.107),
+        "gradient": (0.0096, 0.0152, 0.0216, 0.0286, 0.0350),
+        "ratio": (13,),
+        "singular": (0.558, 0.629, 0.678, 0.705),
+    },
+    "Sigmoid": {
+        "activation": (0.082, 0.072, 0.072, 0.071, 0.071),
+        "gradient": (1.7e-6, 1.2e-5, 8.3e-5, 6.0e-4, 4.2e-3),
+        "ratio": (6.5e6,),
+    },
+}
+"""One seed of an independent port: sd of activations and of ∂C/∂s per example in layers 1 to 5, the
+ratio of the gradients' variances, layer 5 over 1, mean singular values of Jacobians 1→2 to 4→5."""
+_NAMES = {
+    "activation": "sd of activations",
+    "gradient": "sd of ∂C/∂s per example",
+    "ratio": "its variance, layer 5 over 1",
+    "singular": "mean singular value",
+}
+TOLERANCE = 0.05
+
+
+def wants(scale: Scale, _lookup: Lookup) -> Iterator[Trial]:
+    """The starts of every model of Table 1."""
+    yield from starts(tuple(EXPECTED), scale)
+
+
+def measured(results: Sequence[Arrays]) -> dict[str, NDArray[np.float64]]:
+    """The same quantities as in ``EXPECTED``, each (seeds, layers)."""
+    gradients = deviations(results, "gradient")
+    singular = [result["singular_values"][0].mean((0, 2)) for result in results]
+    return {
+        "activation": deviations(results, "activation"),
+        "gradient": gradients,
+        "ratio": (gradients[:, -1:] / gradients[:, :1]) ** 2,
+        "singular": np.array(singular, dtype=np.float64),
+    }
+
+
+def draw(scale: Scale, lookup: Lookup) -> Section:
+    """One row a quantity, ours with its spread over seeds."""
+    found = {name: seen(name, scale, lookup) for name in EXPECTED}
+    tables, worst = [], 0.0
+    data: dict[str, object] = {}
+    for name, expected in EXPECTED.items():
+        if not found[name]:
+            continue
+        ours = measured(found[name])
+        rows, off = _rows(expected, ours)
+        worst = max(worst, off)
+        caption = f"{name}: mean over {len(found[name])} seeds ± their sd, and the difference."
+        head = ("", *(f"layer {n}" for n in range(1, 6)))
+        tables.append(Table(head, rows, caption))
+        data[name] = {key: values.tolist() for key, values in ours.items()}
+    findings = [_within(worst)] if tables else []
+    if found["Tanh"] and found["Tanh N"]:
+        tables.append(_means(found))
+        findings.append(_average(found))
+    return Section(
+        name="initial",
+        title="At initialisation: expected values, and the Jacobian's 0.8 and 0.5",
+        shows="Five hidden layers of 1000 units on 300 images of Shapeset before any training. The "
+        "paper gives an average singular value of the layers' Jacobians of about 0.8 normalized "
+        "and 0.5 standard.",
+        tables=tables,
+        findings=findings,
+        scaled=[]
+        if scale.jacobians >= 10
+        else [f"Jacobians of {scale.jacobians} image a seed, which singular values vary with"],
+        data=data,
+    )
+
+
+def _rows(
+    expected: Expected, ours: dict[str, NDArray[np.float64]]
+) -> tuple[list[tuple[str, ...]], float]:
+    rows, worst = [], 0.0
+    for key, values in expected.items():
+        cells = []
+        for value, column in zip(values, ours[key].T, strict=True):
+            off = float(column.mean()) / value - 1
+            worst = max(worst, abs(off))
+            spread = figure(float(column.std(ddof=1))) if len(column) > 1 else "–"
+            cells.append(
+                f"{figure(value)} → {figure(float(column.mean()))} ± {spread} ({100 * off:+.1f} %)"
+            )
+        rows.append((_NAMES[key], *cells, *[""] * (5 - len(cells))))
+    return rows, worst
+
+
+def _within(worst: float) -> Finding:
+    return Finding(
+        "Every entry lies within 5 % of what an independent port measured.",
+        worst <= TOLERANCE,
+        f"the largest difference is {100 * worst:.1f} %",
+    )
+
+
+def _means(found: dict[str, list[Arrays]]) -> Table:
+    """Three averages of the same singular values, beside those of a random matrix."""
+    averages: dict[str, tuple[float, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
+        "arithmetic mean, 8s/(3π)": (8 / (3 * math.pi), lambda v: v.mean(-1)),
+        "root mean square, s": (1.0, lambda v: np.sqrt((v**2).mean(-1))),
+        "geometric mean, s/√e": (math.exp(-0.5), lambda v: np.exp(np.log(v + 1e-12).mean(-1))),
+    }
+    rows = []
+    for words, (factor, average) in averages.items():
+        row = [words]
+        for name, s in (("Tanh N", 1.0), ("Tanh", math.sqrt(1 / 3))):
+            values = np.concatenate([r["singular_values"][0] for r in found[name]])
+            layers = average(values.astype(np.float64)).mean(0)
+            row += [figure(factor * s), " ".join(f"{value:.3f}" for value in layers)]
+        rows.append(row)
+    return Table(
+        ("", "normalized: weights alone", "Jacobians 1→2 … 4→5", "standard: weights alone", "…"),
+        rows,
+        "Three averages of singular values. For an n×n matrix of independent entries of variance "
+        f"s²/n (here n = {WIDTH}): s is 1 normalized and √⅓ standard. The paper equates the "
+        "average with ratios of volumes (geometric mean) and of variances (root mean square); they "
+        "differ. The slopes of tanh make the Jacobians smaller than the weights alone.",
+    )
+
+
+def _average(found: dict[str, list[Arrays]]) -> Finding:
+    ours = [
+        float(np.mean([r["singular_values"][0].mean() for r in found[name]]))
+        for name in ("Tanh N", "Tanh")
+    ]
+    return Finding(
+        "The average singular value is about 0.8 normalized and 0.5 standard.",
+        abs(ours[0] - 0.8) < 0.1 and abs(ours[1] - 0.5) < 0.05,
+        f"{ours[0]:.3f} and {ours[1]:.3f}: arithmetic means; the weights alone have "
+        f"{8 / (3 * math.pi):.3f} and {8 / (3 * math.pi * math.sqrt(3)):.3f}",
+    )
+
+
+EXHIBIT = Exhibit("initial", "at initialisation: expected values and Jacobians", wants, draw)
