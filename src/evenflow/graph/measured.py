@@ -11,6 +11,7 @@ import numpy.typing as npt
 from evenflow.graph.moments import Array, Moments, Role, axes_of
 from evenflow.graph.pairs import counts
 
+_NEIGHBOURS = 5
 _MOST = 6
 """Axes along which pairs are told apart; each one doubles the work."""
 
@@ -41,7 +42,26 @@ def measured(values: npt.ArrayLike, roles: Sequence[Role] = (), distances: int =
     ]
     for shift in product(*near):
         _fill(pairs, kept, shift)
-    return Moments(float(x.mean()), _told_apart(pairs, kept.shape), axes)
+    spread = _spread(kept, named)
+    return Moments(float(x.mean()), _told_apart(pairs, kept.shape), axes, spread=spread)
+
+
+def _spread(x: Array, roles: Sequence[Role]) -> float:
+    """Relative variance of the mean square from one example, or one position, to another.
+
+    That of pixels is taken over neighbourhoods of 5 × 5, about what a convolution reads of them.
+    """
+    if "examples" not in roles or x.shape[roles.index("examples")] < 2:
+        return 0.0
+    energy = np.square(x)
+    units = tuple(axis for axis, role in enumerate(roles) if role == "units")
+    energy = energy.mean(axis=units, keepdims=True)
+    places = [axis for axis, role in enumerate(roles) if role == "positions"]
+    for axis in places if len(places) > 1 else ():
+        width = min(_NEIGHBOURS, energy.shape[axis])
+        energy = np.lib.stride_tricks.sliding_window_view(energy, width, axis).mean(-1)
+    mean = float(energy.mean())
+    return float(energy.var()) / mean**2 if mean > 0 else 0.0
 
 
 def _fill(pairs: Array, x: Array, shift: tuple[int, ...]) -> None:
@@ -49,11 +69,14 @@ def _fill(pairs: Array, x: Array, shift: tuple[int, ...]) -> None:
 
     The last entry along each axis first holds the mean over *all* pairs of indices.
     """
+    known = {(): x}
     for everywhere in product((False, True), repeat=x.ndim):
         if any(e and s for e, s in zip(everywhere, shift, strict=True)):
             continue  # such a mean was filled with the distance 0
         axes = tuple(axis for axis, every in enumerate(everywhere) if every)
-        means = x.mean(axis=axes, keepdims=True)
+        if axes:  # a mean over the first axis of means over the others
+            known[axes] = known[axes[1:]].mean(axis=axes[0], keepdims=True)
+        means = known[axes]
         index = tuple(-1 if every else s for every, s in zip(everywhere, shift, strict=True))
         pairs[index] = _at_distance(means, shift)
 
