@@ -52,6 +52,9 @@ bench-paper: $(INSTALLED)  ## the 2010 paper's networks at initialisation
 bench-derive: $(INSTALLED)  ## derivations against real networks, draw by draw
 	$(BIN)/python benchmarks/derive.py
 
+bench-derive-cost: $(INSTALLED)  ## what a derivation costs by depth and width, and for 70 billion
+	$(BIN)/python benchmarks/derive_cost.py --picture
+
 bench-levels: $(INSTALLED)  ## how level auto and the libraries' defaults keep real networks
 	$(BIN)/python benchmarks/levels.py
 
