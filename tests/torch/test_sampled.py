@@ -11,7 +11,7 @@ from evenflow.graph.measured import measured
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
 from evenflow.torch.inputs import Call
-from evenflow.torch.sampled import sampling
+from evenflow.torch.sampling import sampling
 from evenflow.torch.weights import input_moments, parameter_moments
 
 from ..tracing import traced

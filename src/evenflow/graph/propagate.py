@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
 from evenflow.errors import ActivationError, NoRuleError
-from evenflow.graph.constants import of_constant
+from evenflow.graph.constants import of_constants
 from evenflow.graph.fluctuation import Fluctuation, Interval, backwards, forwards
 from evenflow.graph.graph import Graph, Node
 from evenflow.graph.moments import Moments, Role
+from evenflow.graph.recurrences import Recurrence, units
 from evenflow.graph.rules import RULES, Rule, Step
 from evenflow.graph.rules.registry import Arriving, Result
+from evenflow.graph.sampler import Sampler
 
 _FLOATS = ("float", "bfloat")
 _NO_GRADIENT = ("bool",)
@@ -57,8 +59,14 @@ class Derivation:
 
     @cached_property
     def _fluctuations(self) -> tuple[Mapping[str, Fluctuation], Mapping[str, Fluctuation]]:
-        ahead = forwards(self.graph, self.forward, self.several)
-        return ahead, backwards(self.graph, self.forward, self.backward, self.several, ahead)
+        # What was sampled has no rule that says how it answers to a change.
+        nodes = (
+            replace(node, op="sampled", activation=None) if node.name in self.sampled else node
+            for node in self.graph.nodes
+        )
+        graph = replace(self.graph, nodes=tuple(nodes))
+        ahead = forwards(graph, self.forward, self.several)
+        return ahead, backwards(graph, self.forward, self.backward, self.several, ahead)
 
 
 def propagate(
@@ -67,7 +75,7 @@ def propagate(
     inputs: Mapping[str, Moments] | None = None,
     cotangents: Mapping[str, float] | None = None,
     *,
-    sample: Rule | None = None,
+    sample: Sampler | None = None,
     strict: bool = False,
 ) -> Derivation:
     """Derive ``graph`` for parameters and inputs of given Moments.
@@ -80,7 +88,7 @@ def propagate(
     does not cover; without it such an operation is an obstacle. With ``strict`` either is an error:
     ``NoRuleError`` names the operation and its place.
     """
-    forward = _Forward(graph, _known(graph) | dict(inputs or {}) | dict(parameters), sample)
+    forward = _Forward(graph, _known(graph, parameters, inputs or {}), sample)
     forward.run()
     backward = _Backward(forward, cotangents or {})
     backward.run()
@@ -118,47 +126,78 @@ def roles_of(shape: tuple[int, ...]) -> tuple[Role, ...]:
     return ("examples", *places, "units")
 
 
-def _known(graph: Graph) -> dict[str, Moments]:
-    """What is known of a Graph's values without being told."""
-    inputs = {
+def _known(
+    graph: Graph, parameters: Mapping[str, Moments], inputs: Mapping[str, Moments]
+) -> dict[str, Moments]:
+    """What is told of a Graph's values, and what is known without being told."""
+    unlike = {
         name: Moments.independent(shape=shape, roles=roles_of(tuple(shape)))
         for name, shape in graph.inputs.items()
         if graph.input_dtypes.get(name, "float32").startswith(_FLOATS)
     }
     constants = {p.name: p.moments for p in graph.parameters.values() if p.moments is not None}
     folded = {
-        name: of_constant(array)
+        name: array
         for name, array in graph.values.items()
-        if array.dtype.kind in "fb"
+        if array.dtype.kind in "fb" and name not in parameters and _is_read(graph, name)
     }
-    return inputs | constants | folded
+    return unlike | constants | dict(inputs) | dict(parameters) | of_constants(folded)
+
+
+def _is_read(graph: Graph, name: str) -> bool:
+    """Whether an operation reads a folded value whose own result is not folded."""
+    users = graph.users(name)
+    return name in graph.outputs or any(user.name not in graph.values for user in users)
 
 
 class _Forward:
     """The pass in execution order."""
 
-    def __init__(self, graph: Graph, known: dict[str, Moments], sample: Rule | None) -> None:
+    def __init__(self, graph: Graph, known: dict[str, Moments], sample: Sampler | None) -> None:
         self.graph, self.known, self.sample = graph, known, sample
+        self.order: list[Node | Recurrence] = []
+        """As derived; scans that could not be sampled at once as their single operations."""
         self.sampled: dict[str, str] = {}
         self.several: dict[str, tuple[Moments, ...]] = {}
         self.blocked: dict[str, str] = {}
 
     def run(self) -> None:
-        for node in self.graph.nodes:
-            if node.name in self.graph.values:
-                continue
-            if not node.dtype.startswith(_FLOATS):
-                self._enter_other(node)
-                continue
-            blocked = (self.blocked[name] for _, name in node.refs() if name in self.blocked)
-            reason = next(blocked, "")
-            if not reason:
-                try:
-                    self._enter(node, self.derived(node, lambda rule, step: rule.forward(step)))
-                except (NoRuleError, ActivationError) as error:
-                    reason = obstacle(node, error)
-            if reason:
-                self.blocked[node.name] = reason
+        for unit in self.graph.nodes if self.sample is None else units(self.graph):
+            if isinstance(unit, Node):
+                self._one(unit)
+            elif not self._scan(unit):
+                for node in unit.nodes:
+                    self._one(node)
+
+    def _one(self, node: Node) -> None:
+        self.order.append(node)
+        if node.name in self.graph.values:
+            return
+        if not node.dtype.startswith(_FLOATS):
+            self._enter_other(node)
+            return
+        blocked = (self.blocked[name] for _, name in node.refs() if name in self.blocked)
+        reason = next(blocked, "")
+        if not reason:
+            try:
+                self._enter(node, self.derived(node, lambda rule, step: rule.forward(step)))
+            except (NoRuleError, ActivationError) as error:
+                reason = obstacle(node, error)
+        if reason:
+            self.blocked[node.name] = reason
+
+    def _scan(self, scan: Recurrence) -> bool:
+        """Whether all steps of a scan could be sampled at once."""
+        assert self.sample is not None
+        try:
+            found = self.sample.forward(scan, self.step(scan.nodes[-1]))
+        except NoRuleError:
+            return False
+        self.order.append(scan)
+        for node in scan.nodes:
+            self._enter(node, found[node.name])
+            self.sampled[node.name] = f"{node.op!r} of a scan in {_place(node)}"
+        return True
 
     def derived(self, node: Node, by: Callable[[Rule, Step], _T]) -> _T:
         """What the operation's rule says, or if it has none, what sampling does."""
@@ -169,7 +208,7 @@ class _Forward:
             if self.sample is None:
                 raise
             try:
-                found = by(self.sample, step)
+                found = by(self.sample.rule, step)
             except NoRuleError as failure:
                 what = f"{error.what}, and sampling fails: {failure.what}"
                 raise NoRuleError(what, where=error.where) from failure
@@ -243,22 +282,53 @@ class _Backward:
         return Moments.independent(0.0, second, shape, roles_of(shape))
 
     def run(self) -> None:
-        for node in reversed(self.graph.nodes):
-            reason = self.blocked.get(node.name, "")
-            if node.name not in self.gradients and node.name not in self.parts and not reason:
-                continue  # no gradient flows here
-            reason = reason or self.forward.blocked.get(node.name, "")
-            if not reason:
-                try:
-                    self._pass(node)
-                except (NoRuleError, ActivationError) as error:
-                    reason = obstacle(node, error)
-            if reason:
-                for _, name in node.refs():
-                    if name in self.floats:
-                        self.blocked.setdefault(name, reason)
+        for unit in reversed(self.forward.order):
+            if isinstance(unit, Node):
+                self._one(unit)
+            else:
+                self._scan(unit)
         for name in self.blocked:
             self.gradients.pop(name, None)
+
+    def _one(self, node: Node) -> None:
+        reason = self.blocked.get(node.name, "")
+        if node.name not in self.gradients and node.name not in self.parts and not reason:
+            return  # no gradient flows here
+        reason = reason or self.forward.blocked.get(node.name, "")
+        if not reason:
+            try:
+                self._pass(node)
+            except (NoRuleError, ActivationError) as error:
+                reason = obstacle(node, error)
+        if reason:
+            self._block((name for _, name in node.refs()), reason)
+
+    def _block(self, names: Iterable[str], reason: str) -> None:
+        for name in names:
+            if name in self.floats:
+                self.blocked.setdefault(name, reason)
+
+    def _scan(self, scan: Recurrence) -> None:
+        names = [node.name for node in scan.nodes]
+        arriving = {name: self.gradients[name] for name in names if name in self.gradients}
+        reason = next((self.blocked[name] for name in names if name in self.blocked), "")
+        if not arriving and not reason:
+            return
+        last = scan.nodes[-1]
+        sample = self.forward.sample
+        if not reason and sample is not None:
+            try:
+                found = sample.backward(scan, self.forward.step(last), arriving)
+            except NoRuleError as error:
+                reason = obstacle(last, error)
+        if reason:
+            self._block([*names, *scan.boundary()], reason)
+            return
+        for name, moments in found.items():
+            if name in names:
+                self.gradients[name] = moments
+            elif name in self.floats:
+                self._add(name, moments)
 
     def _pass(self, node: Node) -> None:
         step = self.forward.step(node)

@@ -14,7 +14,7 @@ from evenflow.torch.api import plan as make_plan
 from evenflow.torch.calibrate import planned_moments
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
-from evenflow.torch.sampled import sampling
+from evenflow.torch.sampling import sampling
 from evenflow.torch.trace import Trace, trace
 from evenflow.torch.weights import input_moments, parameter_moments
 
@@ -55,7 +55,8 @@ def derive_traced(
         else planned_moments(plan, graph, parameters)
     )
     inputs = input_moments(graph, call)
-    return propagate(graph, weights, inputs, sample=sampling(), strict=strict)
+    sampler = sampling(tensors=parameters.tensors)
+    return propagate(graph, weights, inputs, sample=sampler, strict=strict)
 
 
 def derivation_report(

@@ -1,4 +1,4 @@
-"""Sampled: the rule of operations that have none, by running them on tensors of known Moments.
+"""Sampled: Moments of an operation's results, by running it on tensors of known Moments.
 
 The operation itself is run on random tensors that have the Moments predicted of its operands, and
 what comes out is measured; backwards autograd does the same for gradients. Masks, indices and
@@ -21,24 +21,13 @@ from evenflow.graph.graph import Argument, Node, Ref
 from evenflow.graph.measured import measured
 from evenflow.graph.moments import Moments, Role
 from evenflow.graph.propagate import roles_of
-from evenflow.graph.rules.registry import Arriving, Cotangents, Result, Rule, Step
+from evenflow.graph.rules.registry import Arriving, Cotangents, Result, Step
+from evenflow.torch.pointwise import pointwise
 from evenflow.torch.small import smaller
 
 _ENOUGH = 2**17
 """Elements of results that are measured, if need be of several draws."""
 _DRAWS = 4, 16
-
-
-def sampling(seed: int = 0) -> Rule:
-    """The rule of whatever can be run: ``seed`` fixes all that is random in it.
-
-    Either half raises ``NoRuleError`` for what cannot be run on its own: operations of Python's or
-    of the user's, operands without Moments, tensors that are too large.
-    """
-    return Rule(
-        forward=lambda step: _forward(Trial.of(step), seed),
-        backward=lambda step, cotangent: _backward(Trial.of(step), cotangent, seed),
-    )
 
 
 Values = dict[str, Any]
@@ -109,11 +98,15 @@ class Trial:
 
     def run(self, values: Values) -> tuple[torch.Tensor, ...]:
         """Results of the operation for these values."""
+        result = self.every(values)[self.step.node.name]
+        return tuple(result) if isinstance(result, (tuple, list)) else (result,)
+
+    def every(self, values: Values) -> Values:
+        """These values and the results of all operations."""
         found = dict(values)
         for node in self.nodes:
             found[node.name] = _run(node, found, self.step.graph.values)
-        result = found[self.step.node.name]
-        return tuple(result) if isinstance(result, (tuple, list)) else (result,)
+        return found
 
 
 def _run(node: Node, values: Values, known: Mapping[str, Any]) -> Any:
@@ -130,6 +123,8 @@ def _run(node: Node, values: Values, known: Mapping[str, Any]) -> Any:
             return getattr(torch, argument.removeprefix("torch."))
         return argument
 
+    if node.activation is not None:
+        return pointwise(node.activation, tensor(node.arguments["input"]))
     if node.op == "getitem":
         return tensor(node.arguments["input"])[node.arguments["index"]]
     operation = _operation(node)
@@ -148,19 +143,20 @@ def _operation(node: Node) -> Any:
     space, _, rest = node.target.partition(".")
     name, _, overload = rest.partition(".")
     found = getattr(getattr(getattr(torch.ops, space, None), name, None), overload, None)
-    if not isinstance(found, torch._ops.OpOverload):
+    if not isinstance(found, torch._ops.OpOverload) or name.rstrip("_") != node.op.rstrip("_"):
         raise NoRuleError(f"{node.op!r} cannot be run on its own")
     return found
 
 
-def _forward(trial: Trial, seed: int) -> Result:
+def forward(trial: Trial, seed: int) -> Result:
+    """Moments of the operation's results."""
     small = smaller(trial, seed)
-    draws = [_finite(small.trial, seed, draw)[1] for draw in range(_count(small.trial))]
+    draws = [_finite(small.trial, seed, draw)[1] for draw in range(count(small.trial))]
     found = []
     for place in range(len(draws[0])):
         shape = _shape(trial.step.node, place)
         each = [draw[place].detach() for draw in draws]
-        found.append(small.enlarged(_measured(each, _roles(trial, shape), trial), shape))
+        found.append(small.enlarged(measured_draws(each, roles(trial, shape), trial), shape))
     return tuple(found) if len(found) > 1 else found[0]
 
 
@@ -168,7 +164,7 @@ def _shape(node: Node, place: int) -> tuple[int, ...]:
     return node.shapes[place] if node.shapes else node.shape
 
 
-def _count(trial: Trial) -> int:
+def count(trial: Trial) -> int:
     """How many draws it takes."""
     elements = max([1, *(prod(moments.shape) for moments in trial.roots.values())])
     return int(np.clip(_ENOUGH // elements, *_DRAWS))
@@ -187,12 +183,13 @@ def _finite(trial: Trial, seed: int, draw: int) -> tuple[Values, tuple[torch.Ten
     raise NoRuleError(f"{trial.step.node.op!r} gives infinities on tensors of predicted Moments")
 
 
-def _backward(trial: Trial, cotangent: Arriving, seed: int) -> Cotangents:
+def backward(trial: Trial, cotangent: Arriving, seed: int) -> Cotangents:
+    """Moments of the gradients of what the operation is run on."""
     several = cotangent if isinstance(cotangent, tuple) else (cotangent,)
     small = smaller(trial, seed)
     arriving = [None if c is None else small.reduced(c) for c in several]
     gathered: dict[str, list[torch.Tensor]] = {name: [] for name in trial.roots}
-    for draw in range(_count(small.trial)):
+    for draw in range(count(small.trial)):
         values, results = _finite(small.trial, seed, draw)
         generator = np.random.default_rng([seed, draw, 1])
         pairs = [
@@ -216,11 +213,11 @@ def _backward(trial: Trial, cotangent: Arriving, seed: int) -> Cotangents:
 
 
 def _gradient(draws: Sequence[torch.Tensor], trial: Trial, name: str) -> Moments:
-    roles: list[Role] = [axis[0].role if axis else "units" for axis in trial.roots[name].axes]
-    return replace(_measured(draws, roles, trial), mean=0.0)
+    own: list[Role] = [axis[0].role if axis else "units" for axis in trial.roots[name].axes]
+    return replace(measured_draws(draws, own, trial), mean=0.0)
 
 
-def _measured(draws: Sequence[torch.Tensor], roles: Sequence[Role], trial: Trial) -> Moments:
+def measured_draws(draws: Sequence[torch.Tensor], roles: Sequence[Role], trial: Trial) -> Moments:
     """Mean over draws of what is measured of each."""
     lengths = [n for moments in trial.roots.values() for n in moments.pairs.shape]
     each = [measured(draw.double().numpy(), roles, max([2, *lengths]) - 2).pairs for draw in draws]
@@ -229,7 +226,7 @@ def _measured(draws: Sequence[torch.Tensor], roles: Sequence[Role], trial: Trial
     return replace(like, mean=mean, pairs=np.mean(each, axis=0))
 
 
-def _roles(trial: Trial, shape: tuple[int, ...]) -> Sequence[Role]:
+def roles(trial: Trial, shape: tuple[int, ...]) -> Sequence[Role]:
     """What the axes of a result stand for: the same as in the operand that has them in the same
     place, else as in any that has one of that length, else as in an input."""
     operands = list(trial.roots.values())
