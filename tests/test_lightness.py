@@ -26,6 +26,12 @@ def test_rooms_without_a_framework_load_none(room: str) -> None:
     assert "torch" not in loaded_by(f"import evenflow.{room}").split()
 
 
+def test_jax_needs_no_pytorch() -> None:
+    loaded = loaded_by("import evenflow.jax").split()
+    assert "jax" in loaded
+    assert not {"torch", "keras"} & set(loaded)
+
+
 def test_the_check_can_fail() -> None:
     assert loaded_by("import scipy") == "scipy"
 
