@@ -31,7 +31,7 @@ test: lint  ## everything that decides whether a change may land
 # Which interpreters are at hand, this one included: make test-pythons PYTHONS="python3.12 python3.13"
 PYTHONS ?= $(PYTHON)
 test-pythons:  ## the bits that seeds stand for, under other versions of Python
-	set -e; for python in $(PYTHONS); do \
+	@set -e; for python in $(PYTHONS); do \
 		$$python -m venv build/$$(basename $$python); \
 		build/$$(basename $$python)/bin/python -m pip install --quiet --disable-pip-version-check --editable . pytest; \
 		build/$$(basename $$python)/bin/python -m pytest tests/sampling/test_golden.py tests/sampling/test_document.py; \
