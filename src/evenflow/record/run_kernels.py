@@ -21,6 +21,7 @@ from evenflow.record.run_sums import (
     MINIMUM,
     NONFINITE,
     PAIRS,
+    PLACES,
     PRODUCTS,
     SIZE,
     SQUARES,
@@ -39,24 +40,17 @@ Counts = NDArray[np.int32]
 
 
 @njit(nogil=True, cache=True)
-def tally(
-    x: Values,
-    layout: Layout,
-    columns: Values,
-    bounds: Values,
-    found: Counts,
-    row: Sums,
-    cells: Counts,
-) -> None:
-    """Add the sample that ``layout`` names of the flat array ``x`` to ``row`` and ``cells``.
+def tally(x: Values, layout: Layout, room: Values, found: Counts, row: Sums) -> None:
+    """Add the sample that ``layout`` names of the flat array ``x`` to ``row``.
 
-    The rest is room to work in: ``columns`` and ``found`` for one example's sampled elements, at
-    least groups · run long, ``bounds`` for twice as many.
+    The rest is room to work in: three times as long as an example's sample, groups · run, and for
+    ``found`` as long as a run.
     """
     start, examples, example_pitch, groups, group_pitch, run = layout[:6]
     width = groups * run
-    columns[:width] = 0
-    low, high = bounds[:run], bounds[run : 2 * run]
+    columns = room[:width]
+    columns[:] = 0
+    low, high = room[width : width + run], room[2 * width : 2 * width + run]
     low[:], high[:] = np.inf, -np.inf
     squares_before, nonfinite_before = row[SQUARES], row[NONFINITE]
     for e in range(examples):
@@ -75,11 +69,11 @@ def tally(
         row[MINIMUM] = min(row[MINIMUM], low.min())
         row[MAXIMUM] = max(row[MAXIMUM], high.max())
         if examples > 1:
-            row[PRODUCTS] += _squares(columns[:width]) - (row[SQUARES] - squares_before)
+            row[PRODUCTS] += _squares(columns) - (row[SQUARES] - squares_before)
             row[PAIRS] += examples * (examples - 1) * width
     row[SIZE] += layout[8]
     if row[COUNT] > 0:
-        _count_cells(x, layout, found, row, cells)
+        _count_cells(x, layout, found, row)
 
 
 @njit(nogil=True, cache=True, fastmath=_SAFE)
@@ -125,7 +119,7 @@ def _squares(x: Values) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _count_cells(x: Values, layout: Layout, found: Counts, row: Sums, cells: Counts) -> None:
+def _count_cells(x: Values, layout: Layout, found: Counts, row: Sums) -> None:
     """Count a part of the sample in equal cells over its range, no further than 4 σ from its mean.
 
     The range is that of the first tensor of the step; what lies outside is in the end cells.
@@ -136,6 +130,7 @@ def _count_cells(x: Values, layout: Layout, found: Counts, row: Sums, cells: Cou
         reach = 4 * np.sqrt(max(row[SQUARES] / row[COUNT] - mean * mean, 0.0))
         row[LOW] = max(row[MINIMUM], mean - reach)
         row[HIGH] = min(row[MAXIMUM], mean + reach)
+    cells = row[PLACES:]
     span = row[HIGH] - row[LOW]
     low = x.dtype.type(row[LOW])
     scale = x.dtype.type(cells.size / span if span > 0 else 0.0)

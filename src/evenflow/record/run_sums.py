@@ -24,6 +24,7 @@ WEIGHT_SQUARES, WEIGHTS, UPDATE_SQUARES, UNCHANGED, UPDATED = range(16, 21)
 """Of a parameter's sample: Σw² before a step and of how many elements; Σ(Δw)² of the step, elements
 that stayed the same, and how many were compared."""
 PLACES = 21
+"""Where the cells of the histogram begin, the last of a row."""
 
 QUANTITIES = (
     "mean",
@@ -52,62 +53,76 @@ gradient it is the signal in it against the noise of single examples. ``update_r
 ‖Δw‖/‖w‖ of one optimiser step, ``unchanged_share`` the share of weights it left as they were.
 """
 
+_IN_UNITS = [
+    QUANTITIES.index(name)
+    for name in (
+        *("mean", "minimum", "maximum", "percentile_2", "percentile_98"),
+        *("histogram_low", "histogram_high"),
+    )
+]
+_IN_SQUARES = [QUANTITIES.index("second_moment")]
+"""Quantities that are scaled as the tensor is, and as its square is."""
+
 Sums = NDArray[np.float64]
 
 
 def empty_sums(tensors: int) -> Sums:
     """Rows of sums before anything was added."""
-    sums = np.zeros((tensors, PLACES))
+    sums = np.zeros((tensors, PLACES + CELLS))
     sums[:, MINIMUM], sums[:, MAXIMUM] = np.inf, -np.inf
     sums[:, LOW] = sums[:, HIGH] = np.nan
     return sums
 
 
 def merged(parts: list[Sums]) -> Sums:
-    """The sums of several processes as one; the histogram's range stays the first one's."""
+    """The sums of several processes as one; the histogram stays the first one's."""
     stacked = np.stack(parts)
     whole: Sums = stacked.sum(axis=0)
     whole[:, MINIMUM] = stacked[:, :, MINIMUM].min(axis=0)
     whole[:, MAXIMUM] = stacked[:, :, MAXIMUM].max(axis=0)
-    whole[:, LOW : HIGH + 1] = stacked[0, :, LOW : HIGH + 1]
+    for kept in (slice(LOW, HIGH + 1), slice(PLACES, None)):
+        whole[:, kept] = stacked[0, :, kept]
     return whole
 
 
-def quantities(sums: Sums, cells: NDArray[np.int32], scale: float = 1.0) -> NDArray[np.float32]:
-    """``QUANTITIES`` of each row; ``scale`` is what gradients were multiplied by, and are divided
-    by again.
+def quantities(sums: Sums, scale: float | NDArray[np.float64] = 1.0) -> NDArray[np.float32]:
+    """``QUANTITIES`` of each row; ``scale``, one or a column of one a row, is what the tensor was
+    multiplied by, and is divided by again.
     """
-    found = np.full((len(sums), len(QUANTITIES)), np.nan)
-    at = QUANTITIES.index
     with np.errstate(divide="ignore", invalid="ignore"):
-        count, elements = sums[:, COUNT], sums[:, COUNT] + sums[:, NONFINITE]
+        count, cells = sums[:, COUNT], sums[:, PLACES:]
         second = sums[:, SQUARES] / count
-        found[:, at("mean")] = sums[:, TOTAL] / count / scale
-        found[:, at("second_moment")] = second / scale**2
-        found[:, at("nonfinite_share")] = sums[:, NONFINITE] / elements
-        found[:, at("zero_share")] = sums[:, ZEROS] / elements
-        found[:, at("saturated_share")] = sums[:, SATURATED] / sums[:, LOOKED]
-        found[:, at("dead_share")] = sums[:, DEAD] / sums[:, UNITS]
-        found[:, at("correlation")] = sums[:, PRODUCTS] / sums[:, PAIRS] / second
-        for name, place in (
-            ("minimum", MINIMUM),
-            ("maximum", MAXIMUM),
-            ("histogram_low", LOW),
-            ("histogram_high", HIGH),
-        ):
-            found[:, at(name)] = np.where(count > 0, sums[:, place] / scale, np.nan)
-        mean = sums[:, WEIGHT_SQUARES] / sums[:, WEIGHTS]
-        found[:, at("weight_rms")] = np.sqrt(mean)
+        weight = sums[:, WEIGHT_SQUARES] / sums[:, WEIGHTS]
         change = sums[:, UPDATE_SQUARES] / sums[:, UPDATED]
-        found[:, at("update_ratio")] = np.sqrt(change / mean)
-        found[:, at("unchanged_share")] = sums[:, UNCHANGED] / sums[:, UPDATED]
-        found[:, at("percentile_2")] = percentile(cells, sums[:, LOW], sums[:, HIGH], 0.02) / scale
-        found[:, at("percentile_98")] = percentile(cells, sums[:, LOW], sums[:, HIGH], 0.98) / scale
-    return found.astype(np.float32)
+        elements = count + sums[:, NONFINITE]
+        low, high = sums[:, LOW], sums[:, HIGH]
+        found = {
+            "mean": sums[:, TOTAL] / count,
+            "second_moment": second,
+            "minimum": np.where(count > 0, sums[:, MINIMUM], np.nan),
+            "maximum": np.where(count > 0, sums[:, MAXIMUM], np.nan),
+            "percentile_2": percentile(cells, low, high, 0.02),
+            "percentile_98": percentile(cells, low, high, 0.98),
+            "nonfinite_share": sums[:, NONFINITE] / elements,
+            "zero_share": sums[:, ZEROS] / elements,
+            "saturated_share": sums[:, SATURATED] / sums[:, LOOKED],
+            "dead_share": sums[:, DEAD] / sums[:, UNITS],
+            "correlation": sums[:, PRODUCTS] / sums[:, PAIRS] / second,
+            "histogram_low": low,
+            "histogram_high": high,
+            "weight_rms": np.sqrt(weight),
+            "update_ratio": np.sqrt(change / weight),
+            "unchanged_share": sums[:, UNCHANGED] / sums[:, UPDATED],
+        }
+    nothing = np.full(len(sums), np.nan)
+    values = np.stack([found.get(name, nothing) for name in QUANTITIES], axis=1)
+    values[:, _IN_UNITS] /= scale
+    values[:, _IN_SQUARES] /= np.square(scale)
+    return values.astype(np.float32)
 
 
 def percentile(
-    cells: NDArray[np.int32], low: NDArray[np.float64], high: NDArray[np.float64], share: float
+    cells: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], share: float
 ) -> NDArray[np.float64]:
     """Value below which ``share`` of each histogram lies, linear within a cell."""
     total = cells.sum(axis=1)

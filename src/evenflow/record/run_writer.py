@@ -27,7 +27,7 @@ from evenflow.record.run_schema import (
 )
 from evenflow.record.run_thinning import dropped
 
-Reading = tuple[NDArray[np.float32], NDArray[np.int32]]
+Reading = tuple[NDArray[np.float32], NDArray[np.float64]]
 """Values and cells of some tensors at one step."""
 
 

@@ -17,30 +17,27 @@ from torch.utils.hooks import RemovableHandle
 
 from evenflow.torch.watch.functional import FunctionActivations
 from evenflow.torch.watch.layers import Layer, function_layer, input_layer, layers_of
-from evenflow.torch.watch.meter import Meter
-from evenflow.torch.watch.spectra import Spectra
+from evenflow.torch.watch.recorder import Recorder
 
-Guard = Callable[[Callable[..., Any]], Callable[..., Any]]
-"""Wraps a hook so that whatever fails in it never reaches the training."""
+_LOOKS = 3
+"""Passes in which activations called as functions are looked for, where none are found."""
 
 
 class LayerHooks:
-    """Watches outputs of layers, and the gradients that come back to them."""
+    """Watches outputs of layers, and the gradients that come back to them.
+
+    Whatever fails in a hook goes to ``failed``, and never reaches the training.
+    """
 
     def __init__(
-        self,
-        model: nn.Module,
-        forward: Meter,
-        backward: Meter,
-        spectra: Spectra,
-        appeared: Callable[[Layer, torch.Tensor], None],
-        guard: Guard,
+        self, model: nn.Module, recorder: Recorder, failed: Callable[[Exception], None]
     ) -> None:
-        self._model = model
-        self._forward, self._backward, self._spectra = forward, backward, spectra
-        self._appeared, self._guard = appeared, guard
+        self._model, self._recorder, self._failed = model, recorder, failed
+        self._forward, self._backward = recorder.forward, recorder.backward
+        self._layers = layers_of(model)
         self._handles: list[RemovableHandle] = []
         self._functions: dict[str, Layer] = {}
+        self._looks = _LOOKS
         self._modes: list[FunctionActivations] = []
         self._named: Counter[str] = Counter()
         self._input = input_layer()
@@ -51,40 +48,45 @@ class LayerHooks:
         """Whether the last layer that knows had its channels along the second axis."""
         self.gradients = 0
         """Gradients of outputs seen at this step."""
-        self._hooks = [
-            (
-                layer,
-                guard(partial(self._before_module, layer)) if layer.activation else None,
-                guard(partial(self._after_module, layer)),
-            )
-            for layer in layers_of(model)
-        ]
 
     def arm(self) -> None:
         """Watch the step that begins."""
         self.gradients = 0
-        for known in self._functions.values():
-            known.calls = 0
-        self._input.calls = 0
-        model = self._model
-        self._handles.append(model.register_forward_pre_hook(self._guard(self._enter)))
-        for layer, before, after in self._hooks:
-            assert layer.module is not None
+        for layer in (*self._layers, *self._functions.values(), self._input):
             layer.calls = 0
-            if before is not None:
-                self._handles.append(layer.module.register_forward_pre_hook(before))
-            self._handles.append(layer.module.register_forward_hook(after))
+        if self._handles:
+            return  # the step before was watched too
+        keep, model = self._handles.append, self._model
+        keep(model.register_forward_pre_hook(self._safely(self._enter)))
+        for layer in self._layers:
+            assert layer.module is not None
+            if layer.activation:
+                before = self._safely(partial(self._before_module, layer))
+                keep(layer.module.register_forward_pre_hook(before))
+            after = self._safely(partial(self._after_module, layer))
+            keep(layer.module.register_forward_hook(after))
         # Whatever the forward pass raises, the mode must not outlive it.
-        leave = model.register_forward_hook(self._guard(self._leave), always_call=True)
-        self._handles.append(leave)
+        keep(model.register_forward_hook(self._safely(self._leave), always_call=True))
 
     def disarm(self) -> None:
         """Leave the modules as they were."""
-        while self._modes:
-            self._leave()
+        self._leave()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+
+    def _safely(self, hook: Callable[..., Any]) -> Callable[..., Any]:
+        def safe(*args: Any) -> Any:
+            try:
+                if not self._modes:
+                    return hook(*args)
+                # What we call ourselves is no function of the model.
+                with torch._C.DisableTorchFunction():
+                    return hook(*args)
+            except Exception as error:
+                self._failed(error)
+
+        return safe
 
     def _enter(self, _model: nn.Module, args: tuple[Any, ...]) -> None:
         self._named.clear()
@@ -93,13 +95,14 @@ class LayerHooks:
         if given is not None and _counts(self._input):
             self._channels = given.dim() > 3
             self._output(self._input, given.detach())
-        if torch.is_grad_enabled():
-            before, after = self._guard(self._before_function), self._guard(self._output)
+        if torch.is_grad_enabled() and (self._functions or self._looks):
+            self._looks = max(0, self._looks - 1)
+            before, after = self._safely(self._before_function), self._safely(self._output)
             self._modes.append(FunctionActivations(before, after))
             self._modes[-1].__enter__()  # type: ignore[no-untyped-call]
 
     def _leave(self, *_: Any) -> None:
-        if self._modes:
+        while self._modes:
             self._modes.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def _before_module(self, layer: Layer, _module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -132,30 +135,35 @@ class LayerHooks:
         if not z.is_floating_point():
             return
         if layer.number < 0:
-            self._appeared(layer, z)
+            self._recorder.appeared(layer, z)
         if layer.tails is not None:
             channels = self._channels_first(layer, z)
             self._forward.add_tails(layer.number, z, layer.tails, channels)
         if self._last is not None and self._last.module is not None:
-            self._spectra.jacobian(layer, self._last.module, z)
+            self._recorder.spectra.jacobian(layer, self._last.module, z)
 
     def _output(self, layer: Layer, tensor: torch.Tensor) -> None:
         if not _in_backward():
             layer.calls += 1
-        if layer.number < 0:
-            self._appeared(layer, tensor)
+        number = layer.number
+        if number < 0:
+            self._recorder.appeared(layer, tensor)
+            number = layer.number
         channels = self._channels_first(layer, tensor)
-        self._forward.add_signal(layer.number, tensor, channels)
-        self._spectra.signal(layer.number, tensor, channels)
+        self._forward.add_signal(number, tensor, channels)
+        self._recorder.spectra.signal(number, tensor, channels)
         if layer.module is not None:
             self._last = layer
         if tensor.requires_grad:
-            gradient = self._guard(partial(self._gradient, layer.number, channels))
-            tensor.register_hook(gradient)  # type: ignore[no-untyped-call]
 
-    def _gradient(self, number: int, channels: bool, gradient: torch.Tensor) -> None:
-        self.gradients += 1
-        self._backward.add_signal(number, gradient, channels)
+            def gradient(g: torch.Tensor) -> None:
+                try:
+                    self.gradients += 1
+                    self._backward.add_signal(number, g, channels)
+                except Exception as error:
+                    self._failed(error)
+
+            tensor.register_hook(gradient)  # type: ignore[no-untyped-call]
 
     def _channels_first(self, layer: Layer, tensor: torch.Tensor) -> bool:
         told = layer.channels_first
@@ -179,7 +187,7 @@ def _counts(layer: Layer) -> bool:
     """Whether a call belongs to the training: not an evaluation, and not an output that gradient
     checkpointing computes a second time.
     """
-    return torch.is_grad_enabled() and not (_in_backward() and layer.calls)
+    return torch.is_grad_enabled() and not (layer.calls and _in_backward())
 
 
 def _in_backward() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +11,6 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from evenflow.torch.watch.autopsy import Cause, autopsy
-from evenflow.torch.watch.hooks import Guard
 from evenflow.torch.watch.layers import Weight
 
 
@@ -29,7 +29,9 @@ class LastCall:
         self._ends = [trainable[0], trainable[-1]] if trainable and on_host else []
         self.told: set[str] = set()
 
-    def follow(self, guard: Guard) -> RemovableHandle:
+    def follow(
+        self, guard: Callable[[Callable[..., None]], Callable[..., None]]
+    ) -> RemovableHandle:
         """Keep what the model is called with from now on."""
         return self._model.register_forward_pre_hook(guard(self._keep), with_kwargs=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -30,13 +30,13 @@ class Layer:
     """Place of its readings, in order of execution; −1 before its first call."""
     calls: int = 0
     """Times that it was called at this step outside a backward pass."""
+    channels_first: bool | None = field(init=False)
+    """Whether units lie along the second axis; None where the layers before must tell."""
 
-    @property
-    def channels_first(self) -> bool | None:
-        """Whether units lie along the second axis; None where the layers before must tell."""
-        if any(word in self.op for word in _CHANNELS_FIRST):
-            return True
-        return None if self.activation or self.module is None else False
+    def __post_init__(self) -> None:
+        asks = bool(self.activation) or self.module is None
+        known = any(word in self.op for word in _CHANNELS_FIRST)
+        self.channels_first = True if known else None if asks else False
 
     def described(self, output: torch.Tensor) -> RunLayer:
         """What a Run says of it."""
@@ -59,6 +59,15 @@ class Weight:
     parameter: nn.Parameter
     layer: str
     number: int
+    whole: bool = field(init=False)
+    """Whether this process holds all of it, and no shard of something larger."""
+
+    def __post_init__(self) -> None:
+        self.whole = not hasattr(self.parameter, "to_local")
+
+    def local(self, tensor: torch.Tensor) -> torch.Tensor:
+        """This process's part of the parameter or its gradient."""
+        return tensor if self.whole else tensor.to_local()  # type: ignore[attr-defined]
 
     def described(self, optimised: bool) -> RunWeight:
         """What a Run says of it."""

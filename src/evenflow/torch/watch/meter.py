@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from evenflow.record.run_kernels import tails, tally
 from evenflow.record.run_layout import Layout, compact, flat_layout, signal_layout
-from evenflow.record.run_sums import CELLS, DEAD, LOOKED, SATURATED, UNITS, empty_sums
+from evenflow.record.run_sums import DEAD, LOOKED, SATURATED, UNITS, empty_sums
 from evenflow.torch.watch.activations import Tails
 
 Array = NDArray[np.floating[Any]]
 Use = Callable[[Array, Layout], None]
 """What is done with a flat array and the layout that names the sample in it."""
 _ROOM = 2**12
+_NUMPY = frozenset({torch.float32, torch.float64})
+"""Types that NumPy reads where they lie."""
 
 
 class Transfers:
@@ -32,14 +34,14 @@ class Transfers:
 
     def sample(self, x: torch.Tensor, layout: Layout, use: Use) -> None:
         """Call ``use`` with the values of a contiguous ``x``: now, or after ``fetch``."""
-        if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
-            use(x.numpy().reshape(-1), layout)
+        if lies_ready(x):
+            use(x.view(-1).numpy(), layout)
             return
         start, examples, example_pitch, groups, group_pitch, run = layout[:6].tolist()
         size, pitch = (examples, groups, run), (example_pitch, group_pitch, 1)
         strided = x.as_strided(size, pitch, x.storage_offset() + start)
         part = strided.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-        if x.device.type == "cpu":
+        if x.is_cpu:
             use(part.numpy().reshape(-1), compact(layout))
         else:
             self._waiting.append((part.reshape(-1), compact(layout), use))
@@ -61,7 +63,6 @@ class Meter:
 
     def __init__(self, transfers: Transfers) -> None:
         self.sums = empty_sums(0)
-        self.cells: NDArray[np.int32] = np.zeros((0, CELLS), dtype=np.int32)
         self._transfers = transfers
         self._rooms: dict[np.dtype[Any], _Room] = {}
 
@@ -70,24 +71,31 @@ class Meter:
         more = tensors - len(self.sums)
         if more > 0:
             self.sums = np.concatenate([self.sums, empty_sums(more)])
-            self.cells = np.concatenate([self.cells, np.zeros((more, CELLS), dtype=np.int32)])
 
     def clear(self) -> None:
         """Start a new step."""
         self.sums = empty_sums(len(self.sums))
-        self.cells = np.zeros_like(self.cells)
 
     def add_signal(self, number: int, tensor: torch.Tensor, channels_first: bool) -> None:
         """Add a layer's output, or the gradient with respect to it."""
-        if tensor.numel():
+        if not tensor.numel():
+            return
+        if lies_ready(tensor):
+            values = tensor.detach().view(-1).numpy()
+            self._tally(number, values, signal_layout(tensor.shape, channels_first))
+        else:
             x, layout = signal(tensor, channels_first)
             self._transfers.sample(x, layout, lambda a, at: self._tally(number, a, at))
 
     def add_flat(self, number: int, tensor: torch.Tensor) -> None:
         """Add a parameter's gradient."""
-        if tensor.numel():
+        if not tensor.numel():
+            return
+        layout = flat_layout(tensor.numel())
+        if lies_ready(tensor):
+            self._tally(number, tensor.detach().view(-1).numpy(), layout)
+        else:
             x = tensor.detach().contiguous()
-            layout = flat_layout(x.numel())
             self._transfers.sample(x, layout, lambda a, at: self._tally(number, a, at))
 
     def add_tails(self, number: int, z: torch.Tensor, curve: Tails, channels_first: bool) -> None:
@@ -98,8 +106,7 @@ class Meter:
 
     def _tally(self, number: int, x: Array, layout: Layout) -> None:
         room = self._room(x, layout)
-        row, cells = self.sums[number], self.cells[number]
-        tally(x, layout, room.columns, room.bounds, room.found, row, cells)
+        tally(x, layout, room.values, room.found, self.sums[number])
 
     def _tails(self, number: int, curve: Tails, x: Array, layout: Layout) -> None:
         room, row = self._room(x, layout), self.sums[number]
@@ -114,7 +121,7 @@ class Meter:
     def _room(self, x: Array, layout: Layout) -> _Room:
         room = self._rooms.get(x.dtype)
         width = int(layout[3] * layout[5])
-        if room is None or len(room.columns) < width:
+        if room is None or len(room.found) < width:
             room = self._rooms[x.dtype] = _Room(max(width, _ROOM), x.dtype)
         return room
 
@@ -123,10 +130,14 @@ class _Room:
     """Room for the kernels to work in."""
 
     def __init__(self, width: int, dtype: np.dtype[Any]) -> None:
-        self.columns = np.zeros(width, dtype)
-        self.bounds = np.zeros(2 * width, dtype)
+        self.values = np.zeros(3 * width, dtype)
         self.found = np.zeros(width, np.int32)
         self.living = np.zeros(width, np.bool_)
+
+
+def lies_ready(tensor: torch.Tensor) -> bool:
+    """Whether NumPy can read the tensor where it lies, one element behind the other."""
+    return tensor.is_cpu and tensor.dtype in _NUMPY and tensor.is_contiguous()
 
 
 def signal(tensor: torch.Tensor, channels_first: bool) -> tuple[torch.Tensor, Layout]:
@@ -136,4 +147,4 @@ def signal(tensor: torch.Tensor, channels_first: bool) -> tuple[torch.Tensor, La
         x = x.permute(0, 2, 3, 1)  # channels last in memory, as they may well be
         channels_first = False
     x = x.contiguous()
-    return x, signal_layout(tuple(x.shape), channels_first)
+    return x, signal_layout(x.shape, channels_first)

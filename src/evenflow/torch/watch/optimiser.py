@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.hooks import RemovableHandle
 
 from evenflow.record.run_kernels import keep, moved
 from evenflow.record.run_layout import Layout, flat_layout, sampled
 from evenflow.record.run_sums import UPDATE_SQUARES, WEIGHT_SQUARES, WEIGHTS
 from evenflow.torch.watch.layers import Weight
-from evenflow.torch.watch.meter import Meter, Transfers
+from evenflow.torch.watch.meter import Array, Meter, Transfers, Use, lies_ready
 
-Array = NDArray[np.floating[Any]]
 _NOTED = 16
 """Gradient elements of a parameter that are noted before clipping."""
-_NOTED_OF = 8
+_NOTED_OF = 4
 """Parameters of which they are noted."""
 
 
@@ -51,11 +48,11 @@ class OptimiserReader:
         self._noted.clear()
         self._norms.clear()
         self._clipping.clear()
-        if not note:
+        if not note or self.handles:
             return
         trainable = [w for w in self._weights.values() if w.parameter.requires_grad]
-        for weight in trainable[:: max(1, len(trainable) // _NOTED_OF)]:
-            if plain(weight.parameter) and weight.parameter.is_leaf:
+        for weight in trainable[:: -(-len(trainable) // _NOTED_OF) or 1]:
+            if weight.parameter.is_leaf:
                 hook = weight.parameter.register_post_accumulate_grad_hook
                 self.handles.append(hook(self._note))  # type: ignore[no-untyped-call]
 
@@ -72,13 +69,13 @@ class OptimiserReader:
             weight = self._weights.get(id(parameter))
             if weight is None or parameter.grad is None:
                 continue
-            gradient = local(parameter.grad)
+            gradient = weight.local(parameter.grad)
             gradients.append(gradient)
             self._meter.add_flat(weight.number, gradient)
             if id(parameter) in self._noted:
                 now = gradient.detach().reshape(-1)[:_NOTED].clone()
                 self._clipping.append((self._noted[id(parameter)], now))
-            self._keep(weight, local(parameter))
+            self._keep(weight, weight.local(parameter))
         if gradients:
             self._norms.append(torch.nn.utils.get_total_norm(gradients))
 
@@ -87,7 +84,7 @@ class OptimiserReader:
         for parameter in parameters:
             weight = self._weights.get(id(parameter))
             if weight is not None and weight.number in self._given:
-                self._compare(weight, local(parameter))
+                self._compare(weight, weight.local(parameter))
 
     def norms(self, scale: float) -> tuple[float, float]:
         """Norm of all gradients before and after clipping; NaN where it is not known.
@@ -110,9 +107,6 @@ class OptimiserReader:
             self._noted[id(parameter)] = parameter.grad.detach().reshape(-1)[:_NOTED].clone()
 
     def _keep(self, weight: Weight, values: torch.Tensor) -> None:
-        x = values.detach().contiguous()
-        layout = flat_layout(x.numel())
-
         def use(array: Array, at: Layout) -> None:
             kept = np.empty(sampled(at), array.dtype)
             row = self._meter.sums[weight.number]
@@ -121,26 +115,20 @@ class OptimiserReader:
             self._kept[weight.number] = kept
 
         self._given.add(weight.number)
-        if x.numel():
-            self._transfers.sample(x, layout, use)
+        self._read(values, use)
 
     def _compare(self, weight: Weight, values: torch.Tensor) -> None:
-        x = values.detach().contiguous()
-
         def use(array: Array, at: Layout) -> None:
             row = self._meter.sums[weight.number]
             row[UPDATE_SQUARES] += moved(array, at, self._kept[weight.number], row)
 
-        if x.numel():
-            self._transfers.sample(x, flat_layout(x.numel()), use)
+        self._read(values, use)
 
-
-def plain(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is all of itself, and no shard of something larger."""
-    return not hasattr(tensor, "to_local")
-
-
-def local(tensor: torch.Tensor) -> torch.Tensor:
-    """This process's part of a sharded tensor; any other tensor itself."""
-    to_local: Callable[[], torch.Tensor] | None = getattr(tensor, "to_local", None)
-    return to_local() if to_local is not None else tensor
+    def _read(self, values: torch.Tensor, use: Use) -> None:
+        if not values.numel():
+            return
+        layout = flat_layout(values.numel())
+        if lies_ready(values):
+            use(values.detach().view(-1).numpy(), layout)
+        else:
+            self._transfers.sample(values.detach().contiguous(), layout, use)

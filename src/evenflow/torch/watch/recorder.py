@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from evenflow.record.run import Event
-from evenflow.record.run_sums import Sums, merged, quantities
+from evenflow.record.run_schema import READINGS
+from evenflow.record.run_sums import PLACES, Sums, merged, quantities
 from evenflow.record.run_writer import Reading, RunWriter, Sample
 from evenflow.torch.watch.layers import Layer
 from evenflow.torch.watch.meter import Meter, Transfers
@@ -43,11 +44,11 @@ class Recorder:
         if self.writer is not None:
             self.writer.add_layer(layer.number, layer.described(output))
 
-    def clear(self, *, spectra: bool) -> None:
-        """Start a new step, one that measures ``spectra`` or not."""
+    def clear(self, sample: int) -> None:
+        """Start the step of a sample, counted from 0."""
         for meter in (self.forward, self.backward, self.gradients):
             meter.clear()
-        self.spectra.arm(wanted=spectra)
+        self.spectra.arm(sample)
 
     def record(
         self,
@@ -66,16 +67,23 @@ class Recorder:
         what the loss was multiplied by before the backward pass: gradients of outputs are divided
         by it again, those of weights were by whoever called the optimiser.
         """
-        scales = {"forward": 1.0, "backward": scale, "gradients": 1.0}
-        meters = {name: getattr(self, name) for name in scales}
-        own = [*(meter.sums for meter in meters.values()), _told(losses, norms)]
-        everyone = self._ranks.gathered(own)
+        meters = (self.forward, self.backward, self.gradients)
+        sums = np.concatenate([meter.sums for meter in meters])
+        everyone = self._ranks.gathered([sums, _told(losses, norms)])
         if self.writer is None or everyone is None:
             return
-        readings: dict[str, Reading] = {}
-        for i, (name, meter) in enumerate(meters.items()):
-            sums = merged([parts[i] for parts in everyone])
-            readings[name] = quantities(sums, meter.cells, scales[name]), meter.cells
+        ends = np.cumsum([len(meter.sums) for meter in meters])
+        divided = np.ones((len(sums), 1))
+        divided[ends[0] : ends[1]] = scale
+        whole = merged([parts[0] for parts in everyone]) if len(everyone) > 1 else sums
+        values = np.split(quantities(whole, divided), ends[:-1])
+        readings: dict[str, Reading] = dict(
+            zip(
+                READINGS,
+                zip(values, np.split(whole[:, PLACES:], ends[:-1]), strict=True),
+                strict=True,
+            )
+        )
         self.spectra.add_to(readings["forward"])
         told = np.concatenate([parts[-1] for parts in everyone])
         scalars = {**_scalars(told, sharded=sharded), "learning_rate": rate}

@@ -22,8 +22,13 @@ from evenflow.torch.watch.meter import Array, Transfers, signal
 
 
 def due(sample: int) -> bool:
-    """Whether spectra are measured at this sample, counted from 0: every hundredth, and early."""
+    """Whether ranks and percentiles are measured at this sample, counted from 0."""
     return sample % 100 == 0 or sample == 10
+
+
+def jacobians_due(sample: int) -> bool:
+    """Whether Jacobians are: they cost ten times as much."""
+    return sample % 1000 == 0
 
 
 _JACOBIAN_LIMIT = 512
@@ -36,16 +41,16 @@ class Spectra:
     def __init__(self, transfers: Transfers) -> None:
         self._transfers = transfers
         self._found: dict[tuple[int, str], float] = {}
-        self.wanted = False
+        self._wanted = self._jacobians = False
 
-    def arm(self, *, wanted: bool) -> None:
-        """Start a new step."""
+    def arm(self, sample: int) -> None:
+        """Start the step of a sample, counted from 0."""
         self._found.clear()
-        self.wanted = wanted
+        self._wanted, self._jacobians = due(sample), jacobians_due(sample)
 
     def signal(self, number: int, tensor: torch.Tensor, channels_first: bool) -> None:
         """Effective rank and percentiles of a layer's output."""
-        if not self.wanted or tensor.dim() < 2 or not tensor.numel():
+        if not self._wanted or tensor.dim() < 2 or not tensor.numel():
             return
 
         def use(values: Array, layout: Layout) -> None:
@@ -60,7 +65,7 @@ class Spectra:
 
     def jacobian(self, layer: Layer, before: nn.Module, z: torch.Tensor) -> None:
         """Mean singular value of what a linear layer and the activation after it do together."""
-        if not self.wanted or not isinstance(before, nn.Linear) or z.dim() != 2:
+        if not self._jacobians or not isinstance(before, nn.Linear) or z.dim() != 2:
             return
         weight = before.weight
         if z.shape[1] != before.out_features or max(weight.shape) > _JACOBIAN_LIMIT:

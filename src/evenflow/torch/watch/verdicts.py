@@ -11,7 +11,7 @@ from evenflow.record.run_reader import read
 from evenflow.torch.watch.recorder import Recorder
 
 _LOG = logging.getLogger("evenflow.watch")
-_FIRST = 8
+_FIRST = 16
 """Samples before the rules are first applied; then at each doubling, so that they cost little."""
 
 

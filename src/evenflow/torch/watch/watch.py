@@ -29,10 +29,9 @@ from evenflow.torch.watch.hooks import LayerHooks
 from evenflow.torch.watch.last_call import LastCall
 from evenflow.torch.watch.layers import Weight, weights_of
 from evenflow.torch.watch.losses import Losses
-from evenflow.torch.watch.optimiser import OptimiserReader, plain
+from evenflow.torch.watch.optimiser import OptimiserReader
 from evenflow.torch.watch.ranks import Ranks
 from evenflow.torch.watch.recorder import Recorder
-from evenflow.torch.watch.spectra import due
 from evenflow.torch.watch.verdicts import Verdicts
 
 Optimiser = torch.optim.Optimizer
@@ -146,17 +145,10 @@ class Watch:
         self._describe(weights)
         recorder = self._recorder = Recorder(self._writer, len(weights), ranks)
         self._reader = OptimiserReader(weights, recorder.gradients, recorder.transfers)
-        self._hooks = LayerHooks(
-            self._model,
-            recorder.forward,
-            recorder.backward,
-            recorder.spectra,
-            recorder.appeared,
-            self._guarded,
-        )
+        self._hooks = LayerHooks(self._model, recorder, self._failed)
         self._eager = Eager(needed=self._compiled)
         self._verdicts = Verdicts(self.folder, recorder)
-        self._sharded = not all(plain(weight.parameter) for weight in weights)
+        self._sharded = not all(weight.whole for weight in weights)
         self._notes = ranks.count == 1 and not self._sharded
         self._last_call = LastCall(self._model, weights)
         self._active = True
@@ -194,7 +186,7 @@ class Watch:
         }
 
     def _arm(self) -> None:
-        self._recorder.clear(spectra=due(self._step // self._every))
+        self._recorder.clear(self._step // self._every)
         self._eager.on()
         self._hooks.arm()
         self._reader.arm(note=self._notes)
@@ -205,6 +197,11 @@ class Watch:
         self._eager.off()
         self._hooks.disarm()
         self._reader.disarm()
+
+    def _failed(self, error: Exception) -> None:
+        """A hook failed, at most one of many that are still to run."""
+        if self._active:
+            self._step_aside(error)
 
     def _stepped(self, loss: torch.Tensor | float | None) -> None:
         if loss is not None and not self._losses.add(loss) and "loss" not in self._last_call.told:
@@ -219,13 +216,14 @@ class Watch:
         self._step += 1
         if self._step % self._every == 0:
             self._arm()
+        elif self._armed:
+            self._disarm()
 
     def _record(self) -> None:
         if not self._reader.saw_gradients():
             self._reader.before(self._model.parameters())
             if self._optimisers and self._reader.saw_gradients():
                 self._say("the optimiser had not made its step: call w.step() after it")
-        self._disarm()
         self._recorder.transfers.fetch()
         scale = self._scaler.get_scale() if self._scaler is not None else 1.0
         groups = self._optimisers[0].param_groups if self._optimisers else [{"lr": math.nan}]
