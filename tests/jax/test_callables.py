@@ -29,4 +29,6 @@ def test_what_is_no_activation_is_refused() -> None:
 def test_other_callables_are_left_to_others() -> None:
     assert is_jaxs(jnp.sin)
     assert not is_jaxs(np.sin)
+    assert not is_jaxs(lambda z: z * np.tanh(z))
+    assert ef.gain(lambda z: z * np.tanh(z)).forward == pytest.approx(0.7578898667, rel=1e-8)
     assert not is_jaxs(lambda _: 1 / 0)
