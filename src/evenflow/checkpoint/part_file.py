@@ -2,17 +2,20 @@
 
 Pieces lie on a grid of 16 MiB over the file's data. Each is made in a buffer, counted into the
 checksum and written to its place, so that neither their order nor the number of threads leaves a
-trace in the file.
+trace in the file. They go to the disk directly where the system allows it: by way of its cache they
+would be copied once more, and push out what others have there.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
@@ -21,14 +24,13 @@ from numpy.typing import NDArray
 
 from evenflow.atomic import replacing
 from evenflow.checkpoint.layout import Drawn, Item, Part
+from evenflow.checkpoint.safetensors_header import PAGE
 from evenflow.planning.distributions import Blocks, DeltaOrthogonal, Orthogonal
 from evenflow.sampling import fill, sample
 from evenflow.sampling.contract import STORAGE
 
 PIECE = 1 << 24
 """Bytes of a piece: what a thread has in memory."""
-_FLUSH = 1 << 28
-"""Bytes after which what was written is sent to the disk, while more is being made."""
 _BLANK = "0" * 16
 """Stands in the header for a checksum that is not yet known."""
 
@@ -40,20 +42,20 @@ Progress = Callable[[int], None]
 def write_part(path: Path, part: Part, jobs: int, progress: Progress) -> None:
     """Write the file whole or not at all. It is on the disk when this returns."""
     start = len(part.header(_BLANK))
-    make = _Maker(part)
-    with replacing(path) as temporary, temporary.open("r+b") as file:
-        target, flushed = file.fileno(), _Flusher(file.fileno())
+    make = Maker(part)
+    with replacing(path) as temporary, _opened(temporary) as target:
+        os.truncate(target, _whole_pages(start + part.size))
+
+        def write(begin: int, room: Bytes, length: int) -> int:
+            make(begin, room[:length])
+            _write_all(target, room[: _whole_pages(length)].data, start + begin)
+            return zlib.crc32(room[:length].data)
+
+        checksum = _checksum(part.size, jobs, write, progress)
+        head = _pages(start)
+        head[:] = np.frombuffer(part.header(checksum), np.uint8)
+        _write_all(target, head.data, 0)
         os.truncate(target, start + part.size)
-
-        def write(begin: int, buffer: Bytes) -> int:
-            make(begin, buffer)
-            _write_all(target, buffer.data, start + begin)
-            flushed.after(len(buffer))
-            return zlib.crc32(buffer.data)
-
-        with flushed:
-            checksum = _checksum(part.size, jobs, write, progress)
-        _write_all(target, memoryview(part.header(checksum)), 0)
 
 
 def is_part(path: Path, part: Part) -> bool:
@@ -75,9 +77,9 @@ def is_sound(path: Path, part: Part, jobs: int, progress: Progress) -> bool:
         if os.fstat(file.fileno()).st_size != start + part.size:
             return False
 
-        def read(begin: int, buffer: Bytes) -> int:
-            os.preadv(file.fileno(), [buffer.data], start + begin)
-            return zlib.crc32(buffer.data)
+        def read(begin: int, room: Bytes, length: int) -> int:
+            os.preadv(file.fileno(), [room[:length].data], start + begin)
+            return zlib.crc32(room[:length].data)
 
         found = _checksum(part.size, jobs, read, progress)
         return found == _stated(os.pread(file.fileno(), start, 0), part)
@@ -89,20 +91,25 @@ def _stated(header: bytes, part: Part) -> str:
     return header[place : place + len(_BLANK)].decode(errors="replace")
 
 
-def _checksum(size: int, jobs: int, handle: Callable[[int, Bytes], int], progress: Progress) -> str:
-    """Have ``jobs`` threads handle every piece; the digest of the CRC-32 that each one gives."""
+def _checksum(
+    size: int, jobs: int, handle: Callable[[int, Bytes, int], int], progress: Progress
+) -> str:
+    """Have ``jobs`` threads handle every piece; the digest of the CRC-32 that each one gives.
+
+    ``handle`` is given where the piece begins, room for it in whole pages, and its length.
+    """
     begins = range(0, size, PIECE)
     found = np.zeros(len(begins), "<u4")
     queue, stop = iter(list(enumerate(begins))), threading.Event()
 
     def work() -> None:
-        buffer = np.empty(min(PIECE, size), np.uint8)
+        room = _pages(min(PIECE, size))
         for number, begin in queue:  # a list's iterator can be shared
             if stop.is_set():
                 return
-            piece = buffer[: min(PIECE, size - begin)]
-            found[number] = handle(begin, piece)
-            progress(len(piece))
+            length = min(PIECE, size - begin)
+            found[number] = handle(begin, room, length)
+            progress(length)
 
     with ThreadPoolExecutor(jobs, thread_name_prefix="evenflow-checkpoint") as pool:
         running = [pool.submit(work) for _ in range(min(jobs, len(begins)))]
@@ -115,7 +122,7 @@ def _checksum(size: int, jobs: int, handle: Callable[[int, Bytes], int], progres
     return blake2b(found.tobytes(), digest_size=8).hexdigest()
 
 
-class _Maker:
+class Maker:
     """Makes any range of bytes of a part's data."""
 
     def __init__(self, part: Part) -> None:
@@ -183,28 +190,26 @@ def _needs_all(source: Drawn) -> bool:
     return any(isinstance(kind, Orthogonal | DeltaOrthogonal) for kind in kinds)
 
 
-class _Flusher:
-    """Sends what was written to the disk now and then, so that it does not all wait for the end."""
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A descriptor to write to, past the system's cache where the file's disk can do that."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_DIRECT", 0))
+    except OSError:  # no direct writing here: file systems in memory, some on networks
+        descriptor = os.open(path, os.O_WRONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._since = 0
-        self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="evenflow-flush")
 
-    def __enter__(self) -> None:
-        return
+def _pages(size: int) -> Bytes:
+    """Memory of its own for ``size`` bytes, in whole pages, as direct writing asks for."""
+    return np.frombuffer(mmap.mmap(-1, max(_whole_pages(size), PAGE)), np.uint8)
 
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def after(self, written: int) -> None:
-        """Count what was written, and start sending when it has become much."""
-        with self._lock:
-            self._since += written
-            if self._since >= _FLUSH:
-                self._since = 0
-                self._pool.submit(os.fdatasync, self._descriptor)
+def _whole_pages(size: int) -> int:
+    return -(-size // PAGE) * PAGE
 
 
 def _write_all(descriptor: int, data: memoryview, offset: int) -> None:

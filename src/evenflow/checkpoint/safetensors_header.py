@@ -34,6 +34,8 @@ ITEM_BYTES = {
     "C64": 8,
 }
 """Bytes of one element of each type."""
+PAGE = 4096
+"""Bytes: where we write, the data starts at a multiple of this."""
 _LONGEST = 100_000_000
 """Bytes of the longest header that the safetensors library reads."""
 _LARGEST = 2**62
@@ -74,7 +76,7 @@ def encode(tensors: Iterable[tuple[str, str, tuple[int, ...]]], metadata: dict[s
         content[name] = {"dtype": code, "shape": list(shape), "data_offsets": [begin, end]}
         begin = end
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # so that the data is aligned
+    text += b" " * (-(8 + len(text)) % PAGE)  # so that the data lies on pages
     return len(text).to_bytes(8, "little") + text
 
 
