@@ -208,3 +208,38 @@ def test_a_broadcast_operand_is_no_part_of_a_chain():
 
     graph = graph_of(Shifted(None), torch.zeros(2, 8))
     assert [node.op for node in graph.nodes] == ["linear", "mean", "sub", "activation"]
+
+
+BY_CASES = {
+    "leaky ReLU by where": lambda z: torch.where(z > 0, z, 0.2 * z),
+    "where, with a number": lambda z: torch.where(z < 0.5, torch.sin(z), 1.0),
+    "clamp": lambda z: torch.clamp(z, -1.0, 0.5),
+    "clamp from below": lambda z: torch.clamp(z, min=-0.3),
+    "clamp_max": lambda z: z.clamp_max(0.7),
+    "maximum": lambda z: torch.maximum(z, 0.1 * z),
+    "minimum": lambda z: torch.minimum(z * z, z.exp()),
+}
+
+
+@pytest.mark.parametrize("name", BY_CASES)
+def test_choices_by_the_value_itself_are_activations(name):
+    found = activation(BY_CASES[name])
+    z = Z.clone().requires_grad_()
+    expected = BY_CASES[name](z)
+    (slope,) = torch.autograd.grad(expected.sum(), z)
+    np.testing.assert_allclose(found.function(Z.numpy()), expected.detach(), rtol=1e-6)
+    np.testing.assert_allclose(found.derivative(Z.numpy()), slope, rtol=1e-6)
+
+
+def test_one_minus_a_gate_stays_a_shift_of_the_gate():
+    def highway(z):
+        gate = torch.sigmoid(z)
+        return gate * z.roll(1, -1) + (1 - gate) * z.roll(2, -1)
+
+    (shift,) = (node for node in fused(highway) if node.op == "rsub")
+    assert [name for _, name in shift.refs()] == ["sigmoid"]
+
+
+def test_a_comparison_of_something_else_is_no_part_of_a_chain():
+    ops = [node.op for node in fused(lambda z: torch.where(z.roll(1) > 0, z, 2 * z))]
+    assert "where" in ops

@@ -57,7 +57,7 @@ FUNCTIONS = {
     "where": lambda z: torch.where(z.roll(1, 1) > 0.2, z, z * 0.1),
     "fft_irfft": lambda z: torch.fft.irfft(torch.fft.rfft(z, norm="ortho").conj(), norm="ortho"),
     "cummax": lambda z: torch.cummax(z, -1).values,
-    "clamp_": lambda z: torch.ops.aten.clamp_(z * 2, -0.5, 1.0),
+    "nan_to_num_": lambda z: torch.ops.aten.nan_to_num_(z * 2),
 }
 
 

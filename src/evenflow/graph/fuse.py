@@ -11,10 +11,18 @@ from dataclasses import replace
 
 from evenflow.errors import ActivationError
 from evenflow.graph.graph import Argument, Graph, Node, Ref
-from evenflow.graph.pointwise import OPERATIONS, Pointwise, activation_of, compose
+from evenflow.graph.pointwise import (
+    AFFINE,
+    COMPARISONS,
+    OPERATIONS,
+    Pointwise,
+    activation_of,
+    compose,
+)
 from evenflow.theory.activations import Activation
 
 _FLOATS = ("float", "bfloat")
+_OPERANDS = ("input", "other", "exponent", "condition")
 
 
 def fuse(graph: Graph) -> Graph:
@@ -26,13 +34,24 @@ def fuse(graph: Graph) -> Graph:
     functions, activations = _activations(graph)
     kept: list[Node] = []
     for node in graph.nodes:
-        if node.name in activations:
+        if node.name in activations and not _follows(node, activations):
             root = Ref(functions[node.name].root)
             found = activations[node.name]
             kept.append(replace(node, op="activation", arguments={"input": root}, activation=found))
-        elif node.name not in functions or _plain(node, functions[node.name]):
+        elif (
+            node.name not in functions
+            or node.name in activations
+            or not node.dtype.startswith(_FLOATS)
+            or _plain(node, functions[node.name])
+        ):
             kept.append(node)
     return replace(graph, nodes=reached(graph, kept))
+
+
+def _follows(node: Node, activations: Collection[str]) -> bool:
+    """Whether it only scales or shifts an activation that is kept, as 1 − gate does."""
+    names = [name for _, name in node.refs()]
+    return len(names) == 1 and names[0] in activations and node.op in AFFINE
 
 
 def _plain(node: Node, function: Pointwise) -> bool:
@@ -50,6 +69,7 @@ def _activations(graph: Graph) -> tuple[dict[str, Pointwise], dict[str, Activati
             function = functions.get(node.name)
             if (
                 function is None
+                or not node.dtype.startswith(_FLOATS)
                 or _plain(node, function)
                 or not _ends_chain(graph, node, functions)
             ):
@@ -67,16 +87,15 @@ def _functions(graph: Graph, refused: Collection[str]) -> dict[str, Pointwise]:
     """Which values are functions of a single other value, and which function."""
     functions: dict[str, Pointwise] = {}
     for node in graph.nodes:
-        if node.op not in OPERATIONS or not node.dtype.startswith(_FLOATS):
-            continue
-        if node.name in refused:
+        told = node.dtype.startswith(_FLOATS) or node.op in COMPARISONS
+        if node.op not in OPERATIONS or not told or node.name in refused:
             continue
         operands: dict[str, Pointwise | float] = {}
         for name, value in node.arguments.items():
             operand = _operand(graph, functions, value, node)
-            if operand is not None and name in ("input", "other", "exponent"):
+            if operand is not None and name in _OPERANDS:
                 operands[name] = operand
-        references = len(list(node.refs()))
+        references = sum(_number(graph, name) is None for _, name in node.refs())
         if sum(isinstance(o, Pointwise) for o in operands.values()) != references:
             continue
         if (function := compose(node, operands)) is not None:
@@ -94,9 +113,19 @@ def _operand(
     if isinstance(value, Ref):
         if value.name in functions:
             return functions[value.name]
-        if value.name not in graph.parameters and graph.shape(value.name) == node.shape:
+        if (number := _number(graph, value.name)) is not None:
+            return number
+        of_numbers = graph.dtype(value.name).startswith(_FLOATS)
+        own = of_numbers and value.name not in graph.parameters
+        if own and graph.shape(value.name) == node.shape:
             return Pointwise(value.name, "x", lambda z: (z, z * 0 + 1), affine=True)
     return None
+
+
+def _number(graph: Graph, name: str) -> float | None:
+    """The number that a value of one element is known to be."""
+    known = graph.values.get(name)
+    return float(known.reshape(-1)[0]) if known is not None and known.size == 1 else None
 
 
 def _ends_chain(graph: Graph, node: Node, functions: dict[str, Pointwise]) -> bool:

@@ -130,7 +130,46 @@ def compose(node: Node, operands: Mapping[str, Pointwise | float]) -> Pointwise 
         return Pointwise(
             root, f"{node.op}({first.text})", _after(_UNARY[node.op], first), None, affine
         )
+    if node.op in _CLAMPS:
+        return _clamped(node, first)
+    if node.op == "where":
+        return _choice(root, operands)
     return _binary(node, root, operands)
+
+
+def _clamped(node: Node, x: Pointwise | float | None) -> Pointwise | None:
+    """Between two numbers, of which one may be missing."""
+    bounds = [node.arguments.get(name) for name in ("min", "max")]
+    low, high = (
+        float(bound) if isinstance(bound, (int, float)) else None if bound is None else np.nan
+        for bound in bounds
+    )
+    if not isinstance(x, Pointwise) or np.nan in (low, high):
+        return None
+
+    def dual(z: Array) -> Dual:
+        value, slope = x.dual(z)
+        inside = (value >= (-np.inf if low is None else low)) & (
+            value <= (np.inf if high is None else high)
+        )
+        return np.clip(value, low, high), slope * inside
+
+    return Pointwise(x.root, f"clamp({x.text}, {low}, {high})", dual)
+
+
+def _choice(root: str, operands: Mapping[str, Pointwise | float]) -> Pointwise | None:
+    """One of two functions, by a comparison."""
+    condition = operands.get("condition")
+    if not isinstance(condition, Pointwise) or not {"input", "other"} <= operands.keys():
+        return None
+    yes, no = operands["input"], operands["other"]
+
+    def dual(z: Array) -> Dual:
+        chosen = condition.dual(z)[0] > 0
+        left, right = _dual(yes, z), _dual(no, z)
+        return np.where(chosen, left[0], right[0]), np.where(chosen, left[1], right[1])
+
+    return Pointwise(root, f"({_text(yes)} if {condition.text} else {_text(no)})", dual)
 
 
 def _after(outer: Callable[[Dual], Dual], inner: Pointwise) -> Callable[[Array], Dual]:
@@ -154,7 +193,9 @@ def _binary(node: Node, root: str, operands: Mapping[str, Pointwise | float]) ->
         return operation(_dual(left, z), _dual(right, z), weight)
 
     affine = all(isinstance(v, float) or v.affine for v in values) and (
-        node.op in ("add", "sub", "rsub") or (isinstance(right, float) and node.op != "pow")
+        node.op in ("add", "sub", "rsub")
+        or (isinstance(right, float) and node.op in ("mul", "div"))
+        or (isinstance(left, float) and node.op == "mul")
     )
     by = "" if weight == 1 else f"{weight!r}·"
     text = f"({_text(left)} {_SIGNS[node.op]} {by}{_text(right)})"
@@ -176,17 +217,47 @@ def _power(x: Dual, y: Dual, _weight: float) -> Dual:
     return x[0] ** exponent, exponent * x[0] ** (exponent - 1) * x[1]
 
 
-_SIGNS = {"add": "+", "sub": "−", "rsub": "−", "mul": "·", "div": "/", "pow": "^"}
+def _compared(compare: Callable[[Array, Array], Array]) -> Callable[[Dual, Dual, float], Dual]:
+    """1 where it holds, else 0."""
+    return lambda x, y, _: (np.asarray(compare(x[0], y[0]), dtype=float), np.zeros_like(x[0]))
+
+
+def _extreme(first: Callable[[Array, Array], Array]) -> Callable[[Dual, Dual, float], Dual]:
+    """x where ``first`` holds, else y."""
+
+    def chosen(x: Dual, y: Dual, _weight: float) -> Dual:
+        one = first(x[0], y[0])
+        return np.where(one, x[0], y[0]), np.where(one, x[1], y[1])
+
+    return chosen
+
+
+COMPARISONS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+_CLAMPS = frozenset(["clamp", "clamp_min", "clamp_max"])
+_SIGNS = {"add": "+", "sub": "−", "rsub": "−", "mul": "·", "div": "/", "pow": "^"} | {
+    **COMPARISONS,
+    "maximum": "max",
+    "minimum": "min",
+}
 _BINARY: Mapping[str, Callable[[Dual, Dual, float], Dual]] = {
     "add": lambda x, y, a: (x[0] + a * y[0], x[1] + a * y[1]),
     "sub": lambda x, y, a: (x[0] - a * y[0], x[1] - a * y[1]),
     "mul": lambda x, y, _: (x[0] * y[0], x[0] * y[1] + x[1] * y[0]),
     "div": lambda x, y, _: (x[0] / y[0], (x[1] * y[0] - x[0] * y[1]) / y[0] ** 2),
     "pow": _power,
+    "gt": _compared(np.greater),
+    "ge": _compared(np.greater_equal),
+    "lt": _compared(np.less),
+    "le": _compared(np.less_equal),
+    "maximum": _extreme(np.greater_equal),
+    "minimum": _extreme(np.less_equal),
 }
 
-OPERATIONS = frozenset({*_UNARY, *_CATALOGUE, *_SIGNS, "gelu", "hardtanh"})
+OPERATIONS = frozenset({*_UNARY, *_CATALOGUE, *_SIGNS, *_CLAMPS, "gelu", "hardtanh", "where"})
 """Every operation that can be part of a pointwise chain."""
+
+AFFINE = frozenset(["add", "sub", "rsub", "mul", "div"])
+"""Those that with a number only scale or shift; a number over a tensor does not."""
 
 
 _composed: dict[str, Activation] = {}

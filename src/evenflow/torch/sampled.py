@@ -19,7 +19,7 @@ from evenflow.errors import NoRuleError
 from evenflow.graph.drawn import drawn
 from evenflow.graph.graph import Argument, Node, Ref
 from evenflow.graph.measured import measured
-from evenflow.graph.moments import Moments, Role
+from evenflow.graph.moments import Moments, Role, axes_of
 from evenflow.graph.propagate import roles_of
 from evenflow.graph.rules.registry import Arriving, Cotangents, Result, Step
 from evenflow.torch.pointwise import pointwise
@@ -222,8 +222,7 @@ def measured_draws(draws: Sequence[torch.Tensor], roles: Sequence[Role], trial: 
     lengths = [n for moments in trial.roots.values() for n in moments.pairs.shape]
     each = [measured(draw.double().numpy(), roles, max([2, *lengths]) - 2).pairs for draw in draws]
     mean = float(np.mean([float(draw.double().mean()) for draw in draws]))
-    like = measured(np.zeros(draws[0].shape), roles)
-    return replace(like, mean=mean, pairs=np.mean(each, axis=0))
+    return Moments(mean, np.mean(each, axis=0), axes_of(draws[0].shape, roles))
 
 
 def roles(trial: Trial, shape: tuple[int, ...]) -> Sequence[Role]:

@@ -2,7 +2,9 @@
 
 from evenflow.graph.rules import (
     attention,
+    comparing,
     convolution,
+    cumulative,
     elementwise,
     embedding,
     linear,
@@ -23,7 +25,9 @@ __all__ = [
     "Rule",
     "Step",
     "attention",
+    "comparing",
     "convolution",
+    "cumulative",
     "elementwise",
     "embedding",
     "linear",
