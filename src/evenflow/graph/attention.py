@@ -15,13 +15,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from evenflow.errors import NoRuleError
 from evenflow.graph import pairs as pairing
 from evenflow.graph.competition import Competition, competition
 from evenflow.graph.layout import dims_of
 from evenflow.graph.moments import Array, Atom, Moments, aligned
-from evenflow.graph.visible import Keys, Visible, everything, visible
+from evenflow.graph.visible import Visible, everything, visible
 
 _Ends = Callable[[Array, Competition], tuple[Array, Array]]
 _LARGEST = 200.0
@@ -111,23 +112,23 @@ class _Rows:
         """Mean over pairs of rows of o/(n n′)·f, for each case of where they differ. ``ends`` gives
         f for rows that have nothing in common, and for the same row."""
         found = np.empty_like(self.alike)
-        for which, keys in self._cases():
+        for differs, keys in self.seen.keys.items():
+            which = self._entries(differs)
             unlike, like = ends(keys.number, competition(self.variance, keys.number))
             base = float(keys.weights @ unlike)
             found[which] = base + self.alike[which] * (float(keys.weights @ like) - base)
         return found
 
-    def _cases(self) -> list[tuple[tuple[Array, ...], Keys]]:
-        """Entries of the pairs for each set of axes in which rows that see differently differ."""
-        dims = {a: dims_of(self.z, a) for a in self.seen.axes}
-        where: dict[frozenset[int], list[tuple[int, ...]]] = {}
-        for index in np.ndindex(*self.alike.shape):
-            differs = frozenset(a for a, own in dims.items() if any(index[d] for d in own))
-            where.setdefault(differs, []).append(index)
-        return [
-            (tuple(np.array(places).T), self.seen.keys[differs])
-            for differs, places in where.items()
-        ]
+    def _entries(self, differs: frozenset[int]) -> npt.NDArray[np.bool_]:
+        """Entries of the pairs of two rows that differ in these, of the axes along which rows see
+        differently."""
+        which = np.ones(self.alike.shape, dtype=bool)
+        for axis in self.seen.axes:
+            same = np.ones(self.alike.shape, dtype=bool)
+            for dim in dims_of(self.z, axis):
+                same[(slice(None),) * dim + (slice(1, None),)] = False
+            which &= ~same if axis in differs else same
+        return which
 
     def expected_logarithm(self) -> float:
         """E[log Σ e^u] of one row."""

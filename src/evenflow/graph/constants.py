@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from evenflow.graph.layout import reshaped
 from evenflow.graph.measured import measured
-from evenflow.graph.moments import Atom, Moments, Role
+from evenflow.graph.moments import Array, Moments, Role, axes_of
 
 HIDING, SEEN = -99.0, -20.0
 """Code that hides keys from a softmax adds −∞, the smallest number of a type, −1e9, −1e4 or −100,
 and to the others nothing or little."""
+_DISTANCES = 7
+"""How far apart positions are told from strangers: those of a table of waves are alike near by."""
+_MOST = 128
+"""Masks are told by so many places along each axis."""
+
+
+def of_constants(values: Mapping[str, npt.NDArray[Any]]) -> dict[str, Moments]:
+    """Moments of many such arrays; what is only a view of another is measured once."""
+    known: dict[object, Moments] = {}
+    found = {}
+    for name, array in values.items():
+        told = [(n, s) for n, s in zip(array.shape, array.strides, strict=True) if n != 1]
+        key = array.__array_interface__["data"], array.dtype, tuple(told)
+        if key not in known:
+            known[key] = of_constant(array)
+        found[name] = reshaped(known[key], array.shape) if array.size else known[key]
+    return found
 
 
 def of_constant(values: npt.NDArray[Any]) -> Moments:
@@ -23,24 +42,30 @@ def of_constant(values: npt.NDArray[Any]) -> Moments:
     what is infinite or no number at all, which some later choice leaves out. An axis that only
     repeats the same memory (an expanded one) makes no difference between elements.
     """
-
     core, copied = core_of(values)
-    numbers = np.nan_to_num(core.astype(np.float64), nan=0.0, posinf=0.0, neginf=-np.inf)
-    hidden = numbers <= HIDING
-    if values.dtype.kind != "f" or ((numbers > HIDING) & (numbers < SEEN)).any():
-        hidden = np.isneginf(numbers)
-    if hidden.all():
-        numbers = np.zeros_like(numbers)
-    elif hidden.any():
-        numbers = np.where(hidden, numbers[~hidden].mean(), numbers)
-    found = measured(numbers, _roles(core.ndim))
-    axes, pairs, dim = list(found.axes), found.pairs, 0
-    for axis, role in enumerate(_roles(core.ndim)):
-        if copied[axis]:
-            axes[axis] = (Atom(values.shape[axis], role),)
+    if core.dtype.kind != "f":
+        core = core[tuple(slice(None, None, -(-size // _MOST)) for size in core.shape)]
+    numbers, hidden = _numbers(core)
+    found = measured(numbers, _roles(core.ndim), _DISTANCES if core.ndim <= 3 else 0)
+    axes, pairs, dim = axes_of(values.shape, _roles(core.ndim)), found.pairs, 0
+    for atoms, is_copy in zip(axes, copied, strict=True):
+        if is_copy:
             pairs = np.expand_dims(pairs, dim)
-        dim += len(axes[axis])
-    return replace(found, pairs=pairs, axes=tuple(axes), hidden=hidden if hidden.any() else None)
+        dim += len(atoms)
+    return replace(found, pairs=pairs, axes=axes, hidden=hidden if hidden.any() else None)
+
+
+def _numbers(core: npt.NDArray[Any]) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """What is to be measured, and what is hidden."""
+    numbers = core.astype(np.float64)
+    hidden = np.zeros(1, dtype=bool)
+    if core.dtype.kind == "f":
+        numbers[np.isnan(numbers) | np.isposinf(numbers)] = 0.0
+        between = (numbers > HIDING) & (numbers < SEEN)
+        hidden = np.isneginf(numbers) if between.any() else numbers <= HIDING
+    if hidden.any():
+        numbers[hidden] = 0.0 if hidden.all() else numbers[~hidden].mean()
+    return numbers, hidden
 
 
 def core_of(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], list[bool]]:

@@ -129,6 +129,8 @@ def _given(program: ExportedProgram, parameters: ModelParameters, call: Call) ->
             if tensor.requires_grad or tensor.numel() > _MOST_FROZEN:
                 continue
             tensor = tensor.detach()
+        if isinstance(tensor, torch.Tensor) and not tensor.numel():
+            tensor = torch.empty(tensor.shape, dtype=tensor.dtype)  # on the meta device too
         if _has_numbers(tensor):
             found[str(spec.arg.name)] = tensor.detach().cpu().clone()
     return found

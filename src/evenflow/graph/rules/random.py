@@ -19,6 +19,7 @@ def _drawn(mean: float, second: float, *operations: str) -> None:
 
 _drawn(0.5, 1 / 3, "rand", "rand_like")
 _drawn(0.0, 1.0, "randn", "randn_like")
+_drawn(0.0, 0.0, "empty", "empty_like", "new_empty")  # memory, until something is written to it
 
 
 def _kept(step: Step, probability: float, least: float = 0.0) -> Moments:
