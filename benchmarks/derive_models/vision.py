@@ -16,11 +16,12 @@ def noise(count: int, size: int, channels: int = 3) -> torch.Tensor:
 
 
 def pictures(count: int, size: int, channels: int = 3) -> torch.Tensor:
-    """Smooth random fields, alike in their channels, each image with a contrast of its own."""
+    """Smooth random fields, alike in their channels, each of a brightness and contrast of its own."""
     coarse = torch.randn(count, 1, 6, 6) + 0.5 * torch.randn(count, channels, 6, 6)
     smooth = F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True)
     contrast = torch.empty(count, 1, 1, 1).uniform_(0.4, 1.6)
-    return contrast * (smooth + 0.2 * torch.randn(count, channels, size, size))
+    brightness = 0.7 * torch.randn(count, 1, 1, 1)
+    return contrast * (smooth + brightness + 0.2 * torch.randn(count, channels, size, size))
 
 
 def convolution(

@@ -12,6 +12,8 @@ from evenflow.graph.moments import Array, Moments, Role, axes_of
 from evenflow.graph.pairs import counts
 
 _NEIGHBOURS = 5
+_SMALLEST = 1e-4
+"""Of the mean: blank margins have no say in how norms vary."""
 _MOST = 6
 """Axes along which pairs are told apart; each one doubles the work."""
 
@@ -42,17 +44,19 @@ def measured(values: npt.ArrayLike, roles: Sequence[Role] = (), distances: int =
     ]
     for shift in product(*near):
         _fill(pairs, kept, shift)
-    spread = _spread(kept, named)
-    return Moments(float(x.mean()), _told_apart(pairs, kept.shape), axes, spread=spread)
+    return Moments(
+        float(x.mean()), _told_apart(pairs, kept.shape), axes, None, *_spreads(kept, named)
+    )
 
 
-def _spread(x: Array, roles: Sequence[Role]) -> float:
-    """Relative variance of the mean square from one example, or one position, to another.
+def _spreads(x: Array, roles: Sequence[Role]) -> tuple[float, float]:
+    """Relative variance of the mean square from one position to another, and from one example to
+    another: of the lognormal law whose logarithms vary as much.
 
     That of pixels is taken over neighbourhoods of 5 × 5, about what a convolution reads of them.
     """
     if "examples" not in roles or x.shape[roles.index("examples")] < 2:
-        return 0.0
+        return 0.0, 0.0
     energy = np.square(x)
     units = tuple(axis for axis, role in enumerate(roles) if role == "units")
     energy = energy.mean(axis=units, keepdims=True)
@@ -60,8 +64,13 @@ def _spread(x: Array, roles: Sequence[Role]) -> float:
     for axis in places if len(places) > 1 else ():
         width = min(_NEIGHBOURS, energy.shape[axis])
         energy = np.lib.stride_tricks.sliding_window_view(energy, width, axis).mean(-1)
-    mean = float(energy.mean())
-    return float(energy.var()) / mean**2 if mean > 0 else 0.0
+    each = energy.mean(axis=tuple(places)) if places else energy
+    return _lognormal(energy), _lognormal(each)
+
+
+def _lognormal(energy: Array) -> float:
+    positive = energy[energy > _SMALLEST * energy.mean()]
+    return float(np.expm1(np.log(positive).var())) if positive.size else 0.0
 
 
 def _fill(pairs: Array, x: Array, shift: tuple[int, ...]) -> None:
@@ -69,7 +78,7 @@ def _fill(pairs: Array, x: Array, shift: tuple[int, ...]) -> None:
 
     The last entry along each axis first holds the mean over *all* pairs of indices.
     """
-    known = {(): x}
+    known: dict[tuple[int, ...], Array] = {(): x}
     for everywhere in product((False, True), repeat=x.ndim):
         if any(e and s for e, s in zip(everywhere, shift, strict=True)):
             continue  # such a mean was filled with the distance 0

@@ -49,8 +49,10 @@ class Moments:
     """Which elements are masked out (−∞ before a softmax), broadcastable to the tensor; the rest
     is then told of those that are not."""
     spread: float = 0.0
-    """Relative variance of the second moment from example to example (and position to position):
+    """Relative variance of the second moment from example to example and position to position:
     0 where all have the same norm."""
+    spread_examples: float = 0.0
+    """The same of whole examples, over all of their positions."""
 
     @property
     def second(self) -> float:
@@ -116,17 +118,24 @@ class Moments:
         pairs = x + y + cross
         total = pairs.flat[0]
         # Norms of the same example go up and down together.
-        spread = (abs(x.flat[0]) * self.spread**0.5 + abs(y.flat[0]) * other.spread**0.5) ** 2
-        spread = spread / total**2 if total else 0.0
-        return Moments(self.mean + other.mean, pairs, axes, _hidden(self, other), float(spread))
+        shares = (x.flat[0] / total, y.flat[0] / total) if total else (0.0, 0.0)
+        spreads = (
+            (abs(shares[0]) * ours**0.5 + abs(shares[1]) * theirs**0.5) ** 2
+            for ours, theirs in _spreads(self, other)
+        )
+        return Moments(self.mean + other.mean, pairs, axes, _hidden(self, other), *spreads)
 
     def times(self, other: Moments) -> Moments:
         """Of the product with an independent tensor, broadcast: all moments multiply."""
         x, y, axes = aligned(self, other)
-        spread = (1 + self.spread) * (1 + other.spread) - 1
+        spreads = ((1 + ours) * (1 + theirs) - 1 for ours, theirs in _spreads(self, other))
         with np.errstate(over="ignore"):  # propagate tells what overflows
             pairs = x * y
-        return Moments(self.mean * other.mean, pairs, axes, _hidden(self, other), spread)
+        return Moments(self.mean * other.mean, pairs, axes, _hidden(self, other), *spreads)
+
+
+def _spreads(x: Moments, y: Moments) -> tuple[tuple[float, float], tuple[float, float]]:
+    return (x.spread, y.spread), (x.spread_examples, y.spread_examples)
 
 
 def _hidden(x: Moments, y: Moments) -> npt.NDArray[np.bool_] | None:

@@ -5,9 +5,8 @@ these axes; what is then left of an element alone is the variance to divide by. 
 off what examples and positions of a channel have in common, layer norm what the units have.
 
 Backwards a gradient passes times γ²/σ², without its own mean over those axes and without its part
-along the normalised values. σ² is itself a mean over few elements: with ν degrees of freedom
-E[1/σ²] = ν/(ν − 2)/E[σ²], that of an inverse chi-square; 2/ν is twice the mean square correlation
-of the pairs that it is taken over.
+along the normalised values. σ² is itself a mean over few elements, or over many that are alike:
+E[1/σ²] is above 1/E[σ²], and follows from how alike they are (``graph.spectrum``).
 
 Weight norm is g·v/‖v‖: n elements of v get the length g, so each the second moment E[g²]/n.
 """
@@ -25,6 +24,7 @@ from evenflow.graph import pairs as pairing
 from evenflow.graph.layout import dims_of, gathered, reshaped
 from evenflow.graph.moments import Moments, aligned
 from evenflow.graph.rules.registry import Cotangents, Step, register
+from evenflow.graph.spectrum import mean_inverse
 
 _SMALLEST = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """What torch adds to the variance of an RMS norm whose eps is None."""
@@ -34,7 +34,8 @@ def normalised(x: Moments, axes: tuple[int, ...], eps: float, *, centre: bool = 
     """x over its standard deviation (its root mean square unless ``centre``) along ``axes``."""
     found = centred(x, axes) if centre else x
     divisor = _divisor(found, eps)
-    return replace(found.scaled(divisor**-0.5), spread=0.0)
+    left, left_examples = _norms_left(found, axes)
+    return replace(found.scaled(divisor**-0.5), spread=left, spread_examples=left_examples)
 
 
 def normalised_back(
@@ -43,20 +44,43 @@ def normalised_back(
     """Of the gradient with respect to x, given that with respect to its normalised values."""
     values = centred(x, axes) if centre else x
     divisor = _divisor(values, eps)
-    unit = replace(values.scaled(values.second**-0.5), spread=0.0)
+    length = values.second**-0.5 if values.second else 0.0
+    unit = replace(values.scaled(length), spread=0.0)
     arrived = centred(cotangent, axes) if centre else cotangent
     along = _mean_pairs(arrived.times(unit), axes)
     left, units, found = aligned(arrived, unit)
-    spread = 2 * _mean_pairs(replace(unit, pairs=unit.pairs**2), axes).second
+    scale = max(values.second, 1e-300)
+    inverse = _inverse(unit, axes, eps / scale) / scale
     certain = eps / divisor  # what eps adds does not fluctuate
-    inverse = (certain + (1 - certain) / (1 - min(spread, 0.5))) / divisor
-    if not _across_examples(x, axes):  # each by its own norm: E[1/q] of lognormal ones
-        inverse *= 1 + values.spread * (1 - certain)
+    inverse *= 1 + _norms_taken(values, axes) * (1 - certain)  # E[1/q] of lognormal ones
     return Moments(0.0, (left - along.pairs * units) * inverse, found)
 
 
-def _across_examples(x: Moments, axes: tuple[int, ...]) -> bool:
-    return any(atom.role == "examples" for axis in axes for atom in x.axes[axis])
+def _inverse(unit: Moments, axes: tuple[int, ...], eps: float) -> float:
+    """E[1/(σ² + eps)] of normalised values: σ² is a mean over few elements, or over many alike."""
+    told = told_apart(unit)
+    dims = [dim for axis in axes for dim in dims_of(unit, axis)]
+    pairs = told.pairs[tuple(slice(None) if d in dims else 0 for d in range(told.pairs.ndim))]
+    return mean_inverse(pairs, [atom.size for axis in axes for atom in unit.axes[axis]], eps)
+
+
+def _normalises(x: Moments, axes: tuple[int, ...], role: str) -> bool:
+    return any(atom.role == role for axis in axes for atom in x.axes[axis])
+
+
+def _norms_taken(x: Moments, axes: tuple[int, ...]) -> float:
+    """The spread of the second moments that are divided by: of all examples at once, of each
+    example, or of each of its positions."""
+    if _normalises(x, axes, "examples"):
+        return 0.0
+    return x.spread_examples if _normalises(x, axes, "positions") else x.spread
+
+
+def _norms_left(x: Moments, axes: tuple[int, ...]) -> tuple[float, float]:
+    """The spreads of normalised values: what differs between those that are normalised alike."""
+    if _normalises(x, axes, "examples"):
+        return x.spread, x.spread_examples
+    return max((1 + x.spread) / (1 + _norms_taken(x, axes)) - 1, 0.0), 0.0
 
 
 def centred(x: Moments, axes: tuple[int, ...]) -> Moments:

@@ -1,0 +1,83 @@
+"""Spectrum: how a mean of squares of correlated Gaussians scatters, and what one over it is.
+
+For Gaussians with correlation matrix of eigenvalues λ_k, Σλ_k = n, the mean square over q is
+Σ λ_k χ²_k / n, and for l_k = λ_k/n
+
+    E[1/(q Σ l_k χ²_k + ε)] = 1/q ∫_0^∞ e^{−sε/q} Π (1 + 2 l_k s)^{−½} ds.
+
+Equal eigenvalues give the inverse chi-square's n/(n − 2); few that outweigh the rest (smooth
+images, where all pixels of a channel go up and down together) give much more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from evenflow.graph.moments import Array
+
+_BINS = 48
+_STEADY = 0.01
+"""A relative variance of the mean square below which 1/(1 − it) does."""
+
+
+def mean_inverse(correlation: Array, sizes: Sequence[int], eps: float) -> float:
+    """E[1/(s + eps)], s the mean square of Gaussians of second moment 1 whose correlations are
+    those of ``correlation``, by where two of them differ along axes of these ``sizes``."""
+    shares, often = spectrum(correlation, sizes)
+    scatter = 2 * float(np.sum(often * shares**2))
+    if scatter < _STEADY:
+        return (1 + scatter / (1 + eps) ** 2) / (1 + eps)
+    shares, often = _binned(shares, often)
+    s = np.exp(np.linspace(-12.0, 14.0, 261))
+    decay = np.exp(-0.5 * (np.log1p(2 * np.multiply.outer(s, shares)) @ often) - s * eps)
+    return float(np.trapezoid(decay * s, np.log(s)))
+
+
+def spectrum(correlation: Array, sizes: Sequence[int]) -> tuple[Array, Array]:
+    """Shares l_k of the trace that eigenvalues have, and how many there are of each.
+
+    Along an axis whose distances are told apart the eigenvectors are taken as cosines.
+    """
+    values: Array = correlation
+    often: Array = np.ones(())
+    for dim, size in enumerate(sizes):
+        transform, count = _transform(size, correlation.shape[dim])
+        values = np.moveaxis(np.tensordot(transform, values, axes=(1, dim)), 0, dim)
+        often = np.multiply.outer(often, count)
+    shares = np.maximum(values, 0.0).ravel()
+    often = often.ravel()
+    trace = float(np.sum(shares * often))
+    return (shares / trace, often) if trace > 0 else (np.ones(1), np.ones(1))
+
+
+@lru_cache(maxsize=1024)
+def _transform(size: int, length: int) -> tuple[Array, Array]:
+    """Matrix from E[x·x′] by distance along one axis to eigenvalues, and their multiplicities."""
+    if length == 1:
+        return np.array([[float(size)]]), np.ones(1)
+    if length == 2:
+        return np.array([[1.0, size - 1.0], [1.0, -1.0]]), np.array([1.0, size - 1.0])
+    wave = np.arange(size)[:, None]
+    basis = np.cos(np.pi * wave * (np.arange(size) + 0.5) / size)
+    basis /= np.linalg.norm(basis, axis=1, keepdims=True)
+    near = [
+        (1 if d == 0 else 2) * np.sum(basis[:, d:] * basis[:, : size - d], axis=1)
+        for d in range(length - 1)
+    ]
+    beyond = basis.sum(axis=1) ** 2 - np.sum(near, axis=0)
+    return np.stack([*near, beyond], axis=1), np.ones(size)
+
+
+def _binned(shares: Array, often: Array) -> tuple[Array, Array]:
+    """Neighbouring shares as one: the larger the finer."""
+    if len(shares) <= _BINS:
+        return shares, often
+    level = np.log(np.maximum(shares, 1e-12))
+    which = ((level - level.min()) / max(float(np.ptp(level)), 1e-12) * (_BINS - 1)).astype(int)
+    count = np.bincount(which, often, minlength=_BINS)
+    total = np.bincount(which, often * shares, minlength=_BINS)
+    kept = count > 0
+    return np.asarray(total[kept] / count[kept]), np.asarray(count[kept], dtype=np.float64)
