@@ -2,18 +2,25 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+USABLE := $(VENV)/.usable
 INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint clean bench-fill bench-theory bench-init bench-paper bench-rules bench-scale bench-shards bench-shapeset test-pythons
+.PHONY: run test lint clean test-pythons bench-derive bench-derive-cost bench-fill bench-init bench-kills bench-levels bench-paper bench-rules bench-scale bench-shapeset bench-shards bench-theory bench-trainability bench-training
 .DEFAULT_GOAL := run
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(USABLE): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(PIP) torch
+	$(PIP) --editable ".[study]"
 	touch $@
 
-run: $(INSTALLED)  ## the main job on the paper's network; says where the report lies
+# The tests need more: JAX, Keras, Triton, Transformers, a browser's driver.
+$(INSTALLED): $(USABLE)
+	$(PIP) --editable ".[dev]"
+	touch $@
+
+run: $(USABLE)  ## the main job on the paper's network; says where the report lies
 	$(BIN)/evenflow study run main-job --out build/main-job
 
 lint: $(INSTALLED)
@@ -72,6 +79,12 @@ bench-scale: $(INSTALLED)  ## 7 billion parameters straight to disk; the cost of
 
 bench-shards: $(INSTALLED)  ## real models over gloo ranks: the bits and losses of unsharded ones
 	$(BIN)/python benchmarks/shards.py
+
+bench-training: $(INSTALLED)  ## updates of the paper's network against a plain loop, and the floor
+	$(BIN)/python benchmarks/study_training.py
+
+bench-kills: $(INSTALLED)  ## a study killed twenty times against one left in peace
+	$(BIN)/python benchmarks/study_kills.py
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage
