@@ -47,7 +47,7 @@ def test_graphs_are_neither_broken_nor_compiled_again(tmp_path):
     run = train(model, compiled, tmp_path)
     assert counter.frame_count == 1
     assert run.steps.tolist() == [0, 3]
-    assert np.isfinite(run.backward["second_moment"][:, 1:]).all()
+    assert np.isfinite(run.backward["second_moment"][:, [1, 3]]).all()
     (event,) = run.happened("compiled")
     assert "eager" in event.detail
     breaks = torch._dynamo.explain(model)(torch.randn(16, 5))

@@ -51,8 +51,9 @@ def test_a_run_holds_what_was_trained(tmp_path):
     assert run.optimiser == "Adam"
     assert np.isfinite(run.loss).all()
     assert np.isfinite(run.forward["second_moment"]).all()
-    assert np.isfinite(run.backward["second_moment"][:, 1:]).all()
-    assert (run.gradients["update_ratio"] > 0).all()
+    weighted = [k for k, layer in enumerate(run.layers) if layer.weights]
+    assert np.isfinite(run.backward["second_moment"][:, weighted]).all()
+    assert (run.gradients["update_ratio"][:, ::2] > 0).all()  # matrices; biases are not read
     assert run.learning_rate.tolist() == [1e-2] * 3
 
 

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 from torch import nn
 
 from evenflow.errors import EvenflowError
-from evenflow.theory.activations import find
+from evenflow.theory.activations import Activation, find
 
 _MODULES: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
     nn.Tanh: ("tanh", ()),
@@ -33,14 +34,25 @@ _MODULES: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
 }
 
 
+_RISING = frozenset(
+    {
+        *("tanh", "logistic", "softsign", "relu", "leaky_relu", "relu6", "elu", "selu", "celu"),
+        *("softplus", "hardtanh", "hardsigmoid", "logsigmoid"),
+    }
+)
+"""Activations that never fall: where z lies can be read off the output, which is at hand anyway."""
+
+
 @dataclass(frozen=True)
 class Tails:
     """Where an activation hardly has a slope, and where it has none at all."""
 
     saturated: tuple[float, float]
-    """z below the first or above the second lies where |φ′| < 0.1 · max|φ′|."""
+    """Below the first or above the second |φ′| < 0.1 · max|φ′|."""
     alive: tuple[float, float]
     """φ′ is exactly 0 outside; infinite for an activation without flat stretches."""
+    of_output: bool
+    """Whether both are values of φ(z), and not of z."""
 
     @property
     def saturates(self) -> bool:
@@ -79,5 +91,23 @@ def tails_of(name: str, values: tuple[tuple[str, float], ...] = ()) -> Tails | N
             floor = end
         elif math.isinf(end):
             ceiling = start
-    tails = Tails((low, high), (floor, ceiling))
-    return tails if tails.saturates or tails.dies else None
+    tails = Tails((low, high), (floor, ceiling), of_output=False)
+    if not tails.saturates and not tails.dies:
+        return None
+    return _of_output(tails, found) if name in _RISING else tails
+
+
+def _of_output(tails: Tails, found: Activation) -> Tails:
+    """The same tails as values of φ."""
+
+    def value(z: float) -> float:
+        return float(found.function(np.array([z]))[0]) if math.isfinite(z) else z
+
+    low, high = (value(z) for z in tails.saturated)
+    floor, ceiling = (value(z) for z in tails.alive)
+    # In a flat tail every output is the same number, which must count as below.
+    if low == floor:
+        low = float(np.nextafter(np.float32(low), np.float32(math.inf)))
+    if high == ceiling:
+        high = float(np.nextafter(np.float32(high), np.float32(-math.inf)))
+    return Tails((low, high), (floor, ceiling), of_output=True)

@@ -37,7 +37,7 @@ class LayerHooks:
         self._layers = layers_of(model)
         self._handles: list[RemovableHandle] = []
         self._functions: dict[str, Layer] = {}
-        self._looks = _LOOKS
+        self._looks, self._listens = _LOOKS, True
         self._modes: list[FunctionActivations] = []
         self._named: Counter[str] = Counter()
         self._input = input_layer()
@@ -54,13 +54,17 @@ class LayerHooks:
         self.gradients = 0
         for layer in (*self._layers, *self._functions.values(), self._input):
             layer.calls = 0
-        if self._handles:
-            return  # the step before was watched too
+        listens = bool(self._functions) or self._looks > 0
+        if self._handles and listens == self._listens:
+            return  # the step before was watched in the same way
+        self.disarm()
+        self._listens = listens
         keep, model = self._handles.append, self._model
         keep(model.register_forward_pre_hook(self._safely(self._enter)))
         for layer in self._layers:
             assert layer.module is not None
-            if layer.activation:
+            by_input = layer.tails is not None and not layer.tails.of_output
+            if by_input or (layer.activation and listens):
                 before = self._safely(partial(self._before_module, layer))
                 keep(layer.module.register_forward_pre_hook(before))
             after = self._safely(partial(self._after_module, layer))
@@ -95,7 +99,7 @@ class LayerHooks:
         if given is not None and _counts(self._input):
             self._channels = given.dim() > 3
             self._output(self._input, given.detach())
-        if torch.is_grad_enabled() and (self._functions or self._looks):
+        if torch.is_grad_enabled() and self._listens:
             self._looks = max(0, self._looks - 1)
             before, after = self._safely(self._before_function), self._safely(self._output)
             self._modes.append(FunctionActivations(before, after))
@@ -136,24 +140,28 @@ class LayerHooks:
             return
         if layer.number < 0:
             self._recorder.appeared(layer, z)
-        if layer.tails is not None:
+        if layer.tails is not None and not layer.tails.of_output:
             channels = self._channels_first(layer, z)
             self._forward.add_tails(layer.number, z, layer.tails, channels)
-        if self._last is not None and self._last.module is not None:
-            self._recorder.spectra.jacobian(layer, self._last.module, z)
 
     def _output(self, layer: Layer, tensor: torch.Tensor) -> None:
-        if not _in_backward():
-            layer.calls += 1
+        if not layer.calls and not _in_backward():
+            layer.calls = 1
         number = layer.number
         if number < 0:
             self._recorder.appeared(layer, tensor)
             number = layer.number
         channels = self._channels_first(layer, tensor)
         self._forward.add_signal(number, tensor, channels)
-        self._recorder.spectra.signal(number, tensor, channels)
-        if layer.module is not None:
+        if layer.tails is not None and layer.tails.of_output:
+            self._forward.add_tails(number, tensor, layer.tails, channels)
+        spectra = self._recorder.spectra
+        if spectra.wanted:
+            spectra.output(layer, tensor, channels)
+        if layer.module is not None and not layer.activation:
             self._last = layer
+        elif layer.activation and self._last is not None:
+            return  # the gradient with respect to what it is given is measured there
         if tensor.requires_grad:
 
             def gradient(g: torch.Tensor) -> None:

@@ -29,7 +29,7 @@ class Layer:
     number: int = -1
     """Place of its readings, in order of execution; −1 before its first call."""
     calls: int = 0
-    """Times that it was called at this step outside a backward pass."""
+    """1 if it was called at this step outside a backward pass."""
     channels_first: bool | None = field(init=False)
     """Whether units lie along the second axis; None where the layers before must tell."""
 
@@ -64,10 +64,6 @@ class Weight:
 
     def __post_init__(self) -> None:
         self.whole = not hasattr(self.parameter, "to_local")
-
-    def local(self, tensor: torch.Tensor) -> torch.Tensor:
-        """This process's part of the parameter or its gradient."""
-        return tensor if self.whole else tensor.to_local()  # type: ignore[attr-defined]
 
     def described(self, optimised: bool) -> RunWeight:
         """What a Run says of it."""

@@ -25,7 +25,9 @@ class OptimiserReader:
     """Reads gradients just before a step of the optimiser, and weights before and after it."""
 
     def __init__(self, weights: Iterable[Weight], meter: Meter, transfers: Transfers) -> None:
-        self._weights = {id(weight.parameter): weight for weight in weights}
+        weights = list(weights)
+        self._weights = {id(weight.parameter): weight for weight in _read(weights)}
+        self._sharded = not all(weight.whole for weight in weights)
         self._meter = meter
         self._transfers = transfers
         self._given: set[int] = set()
@@ -67,15 +69,17 @@ class OptimiserReader:
         gradients = []
         for parameter in parameters:
             weight = self._weights.get(id(parameter))
-            if weight is None or parameter.grad is None:
+            if parameter.grad is None:
                 continue
-            gradient = weight.local(parameter.grad)
+            gradient = self._local(parameter.grad)
             gradients.append(gradient)
+            if weight is None:
+                continue
             self._meter.add_flat(weight.number, gradient)
             if id(parameter) in self._noted:
                 now = gradient.detach().reshape(-1)[:_NOTED].clone()
                 self._clipping.append((self._noted[id(parameter)], now))
-            self._keep(weight, weight.local(parameter))
+            self._keep(weight, self._local(parameter))
         if gradients:
             self._norms.append(torch.nn.utils.get_total_norm(gradients))
 
@@ -84,7 +88,7 @@ class OptimiserReader:
         for parameter in parameters:
             weight = self._weights.get(id(parameter))
             if weight is not None and weight.number in self._given:
-                self._compare(weight, weight.local(parameter))
+                self._compare(weight, self._local(parameter))
 
     def norms(self, scale: float) -> tuple[float, float]:
         """Norm of all gradients before and after clipping; NaN where it is not known.
@@ -102,6 +106,11 @@ class OptimiserReader:
         # Within rounding of 1, and anything above, is no clipping.
         return (after / factor if 0 < factor < 0.999 else after), after
 
+    def _local(self, tensor: torch.Tensor) -> torch.Tensor:
+        """This process's part of a parameter or its gradient."""
+        to_local = getattr(tensor, "to_local", None) if self._sharded else None
+        return to_local() if to_local is not None else tensor
+
     def _note(self, parameter: torch.Tensor) -> None:
         if parameter.grad is not None:
             self._noted[id(parameter)] = parameter.grad.detach().reshape(-1)[:_NOTED].clone()
@@ -115,16 +124,16 @@ class OptimiserReader:
             self._kept[weight.number] = kept
 
         self._given.add(weight.number)
-        self._read(values, use)
+        self._sample(values, use)
 
     def _compare(self, weight: Weight, values: torch.Tensor) -> None:
         def use(array: Array, at: Layout) -> None:
             row = self._meter.sums[weight.number]
             row[UPDATE_SQUARES] += moved(array, at, self._kept[weight.number], row)
 
-        self._read(values, use)
+        self._sample(values, use)
 
-    def _read(self, values: torch.Tensor, use: Use) -> None:
+    def _sample(self, values: torch.Tensor, use: Use) -> None:
         if not values.numel():
             return
         layout = flat_layout(values.numel())
@@ -132,3 +141,11 @@ class OptimiserReader:
             use(values.detach().view(-1).numpy(), layout)
         else:
             self._transfers.sample(values.detach().contiguous(), layout, use)
+
+
+def _read(weights: list[Weight]) -> list[Weight]:
+    """Matrices and kernels; of a network without any, all that there is.
+
+    Biases and scales are a thousandth of the elements, and would double the cost.
+    """
+    return [weight for weight in weights if weight.parameter.dim() > 1] or weights

@@ -41,41 +41,47 @@ class Spectra:
     def __init__(self, transfers: Transfers) -> None:
         self._transfers = transfers
         self._found: dict[tuple[int, str], float] = {}
-        self._wanted = self._jacobians = False
+        self._linear: tuple[nn.Linear, torch.Tensor] | None = None
+        """The last linear layer, and its output for one example."""
+        self.wanted = self._jacobians = False
 
     def arm(self, sample: int) -> None:
         """Start the step of a sample, counted from 0."""
         self._found.clear()
-        self._wanted, self._jacobians = due(sample), jacobians_due(sample)
+        self._linear = None
+        self.wanted, self._jacobians = due(sample), jacobians_due(sample)
 
-    def signal(self, number: int, tensor: torch.Tensor, channels_first: bool) -> None:
-        """Effective rank and percentiles of a layer's output."""
-        if not self._wanted or tensor.dim() < 2 or not tensor.numel():
+    def output(self, layer: Layer, tensor: torch.Tensor, channels_first: bool) -> None:
+        """Effective rank and percentiles of a layer's output; the layer's Jacobian."""
+        if tensor.dim() < 2 or not tensor.numel():
             return
 
         def use(values: Array, layout: Layout) -> None:
             rows = _rows(values, layout)
-            self._found[number, "effective_rank"] = effective_rank(rows)
+            self._found[layer.number, "effective_rank"] = effective_rank(rows)
             low, high = exact_percentiles(values)
-            self._found[number, "percentile_2"] = low
-            self._found[number, "percentile_98"] = high
+            self._found[layer.number, "percentile_2"] = low
+            self._found[layer.number, "percentile_98"] = high
 
         x, layout = signal(tensor, channels_first)
         self._transfers.sample(x, layout, use)
+        if self._jacobians:
+            self._jacobian(layer, tensor)
 
-    def jacobian(self, layer: Layer, before: nn.Module, z: torch.Tensor) -> None:
+    def _jacobian(self, layer: Layer, tensor: torch.Tensor) -> None:
         """Mean singular value of what a linear layer and the activation after it do together."""
-        if not self._jacobians or not isinstance(before, nn.Linear) or z.dim() != 2:
+        if isinstance(layer.module, nn.Linear) and tensor.dim() == 2:
+            self._linear = layer.module, tensor[0].detach().clone()
             return
-        weight = before.weight
-        if z.shape[1] != before.out_features or max(weight.shape) > _JACOBIAN_LIMIT:
+        before, self._linear = self._linear, None
+        if before is None or not layer.activation:
             return
-        if hasattr(weight, "to_local"):
+        weight, z = before[0].weight, before[1].double().cpu().numpy()
+        if hasattr(weight, "to_local") or max(weight.shape) > _JACOBIAN_LIMIT:
             return
-        one = z[0].detach().double().cpu().numpy()
         matrix = weight.detach().double().cpu().numpy()
-        if layer.activation and np.isfinite(one).all() and np.isfinite(matrix).all():
-            slope = find(layer.activation).derivative(one)
+        if np.isfinite(z).all() and np.isfinite(matrix).all():
+            slope = find(layer.activation).derivative(z)
             self._found[layer.number, "singular_value"] = mean_singular_value(matrix, slope)
 
     def add_to(self, reading: Reading) -> None:
