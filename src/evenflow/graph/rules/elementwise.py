@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.layout import expanded, gathered, reshaped
+from evenflow.graph.layout import expanded, gathered, reshaped, sliced
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.pooling import passed_by_maximum
 from evenflow.graph.rules.registry import Cotangents, Step, no_gradient, register
+from evenflow.graph.rules.shape import scattered
 from evenflow.graph.through import slopes, through
 from evenflow.theory.activations import Activation, find
 
@@ -37,6 +38,32 @@ register(
     forward=lambda step: through(step.of("input"), _fused(step)),
     backward=_activation_back,
 )
+
+
+def _glu(step: Step) -> Moments:
+    """a·σ(b), the input's halves along an axis."""
+    value, gate = _halves(step)
+    return value.times(through(gate, find("logistic")))
+
+
+def _halves(step: Step) -> tuple[Moments, Moments]:
+    axis = int(step.number("dim")) % len(step.node.shape)
+    half = sliced(step.of("input"), axis, step.node.shape[axis])
+    return half, half
+
+
+def _glu_back(step: Step, cotangent: Moments) -> Cotangents:
+    value, gate = _halves(step)
+    axis = int(step.number("dim")) % len(step.node.shape)
+    size = step.shape("input")[axis]
+    slope = replace(gate, mean=0.0, pairs=slopes(gate, find("logistic")), spread=0.0)
+    to_value = cotangent.times(through(gate, find("logistic")))
+    to_gate = cotangent.times(value).times(slope)
+    whole = scattered(to_value, axis, size).plus(scattered(to_gate, axis, size, size // 2))
+    return {step.name("input"): whole}
+
+
+register("glu", forward=_glu, backward=_glu_back)
 
 
 def _prelu(step: Step) -> Activation:
