@@ -2,6 +2,7 @@
 
 import html
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from evenflow.report.derivation.page import to_html
 from evenflow.report.derivation.rows import coverage, module_rows, tensor_rows
 from evenflow.report.derivation.text import to_text
-from evenflow.torch.derive import derivation_report
+from evenflow.torch.derive import derive
 
 NUMBER = r"[\d.e+-]+"
 SUM_OF_PRODUCT = rf"= ({NUMBER}(?: × {NUMBER})+)(?: \+ ({NUMBER}))? = (\S+)$"
@@ -39,7 +40,7 @@ class Odd(nn.Module):
 @pytest.fixture(scope="module")
 def report():
     model = nn.Sequential(nn.Linear(32, 64), Block(), Block(), nn.Linear(64, 8))
-    return derivation_report(model, torch.randn(16, 5, 32), "auto", command="evenflow derive x")
+    return replace(derive(model, torch.randn(16, 5, 32), "auto"), command="evenflow derive x")
 
 
 def test_the_numbers_of_a_sentence_give_its_result(report):
@@ -81,7 +82,7 @@ def test_the_table_fits_a_narrow_terminal(report):
 
 
 def test_what_has_no_rule_is_marked_everywhere():
-    report = derivation_report(Odd(), torch.randn(8, 16))
+    report = derive(Odd(), torch.randn(8, 16))
     assert coverage(report.derivation)[1:] == (1, 0)
     assert "1 sampled (~)" in to_text(report)
     page = html.unescape(to_html(report))
@@ -99,4 +100,14 @@ def test_the_page_names_every_tensor_and_the_command(report):
 def test_names_from_outside_are_escaped():
     model = nn.Sequential()
     model.add_module("<script>alert(1)</script>", nn.Linear(4, 4))
-    assert "<script>alert" not in to_html(derivation_report(model, torch.randn(2, 4)))
+    assert "<script>alert" not in to_html(derive(model, torch.randn(2, 4)))
+
+
+def test_it_is_printed_and_saved(report, tmp_path):
+    assert str(report) == to_text(report)
+    assert repr(report) == "<derivation of Sequential: 12 operations>"
+    report.save(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == to_html(report)
+    assert report.forward is report.derivation.forward
+    assert not report.sampled
+    assert not report.unknown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -60,21 +61,18 @@ def derive(
         raise click.UsageError("--plan already says it all: leave --scheme out")
     from rich.console import Console
 
-    from evenflow.atomic import write_bytes
     from evenflow.cli.again import command_line
     from evenflow.cli.console import console, in_terminal, working
     from evenflow.cli.target import load
     from evenflow.planning.plan import Plan
-    from evenflow.report.derivation.page import to_html
     from evenflow.report.derivation.text import renderable, to_text, words_of_coverage
-    from evenflow.torch.derive import derivation_report
+    from evenflow.torch.derive import derive as derive_model
 
     with working("deriving"):
         stored = Plan.load(plan_file) if plan_file is not None else scheme
         target = load(spec, inputs, seed, meta=True)
-        report = derivation_report(
-            target.model, target.inputs, stored, strict=strict, command=command_line(ctx)
-        )
+        report = derive_model(target.model, target.inputs, stored, strict=strict)
+    report = replace(report, command=command_line(ctx))
     if coverage:
         click.echo(words_of_coverage(report))
     elif in_terminal():
@@ -82,5 +80,5 @@ def derive(
     else:
         click.echo(to_text(report, depth), nl=False)
     if out is not None:
-        write_bytes(out, to_html(report).encode())
+        report.save(out)
         console().print(f"Page: {out}", soft_wrap=True)

@@ -9,7 +9,7 @@ import torch
 from evenflow._version import __version__
 from evenflow.graph.propagate import Derivation, propagate
 from evenflow.planning.plan import Plan
-from evenflow.report.derivation.rows import DerivationReport
+from evenflow.report.derivation.report import DerivationReport
 from evenflow.torch.api import plan as make_plan
 from evenflow.torch.calibrate import planned_moments
 from evenflow.torch.inputs import Call
@@ -20,23 +20,31 @@ from evenflow.torch.weights import input_moments, parameter_moments
 
 
 def derive(
-    model: torch.nn.Module, inputs: Any, plan: Plan | None = None, *, strict: bool = False
-) -> Derivation:
+    model: torch.nn.Module, inputs: Any, plan: Plan | str | None = None, *, strict: bool = False
+) -> DerivationReport:
     """Derive ``model`` called with ``inputs``: as its weights are, or as ``plan`` would draw them.
 
     ``inputs`` is a tensor, a tuple (positional) or a mapping (keywords). Real inputs are measured;
-    of meta tensors only the shapes count, and they are taken as standard normal. Weights on the
-    meta device count as their modules' own initialisers would draw them. Gradients start from an
-    independent unit cotangent at every element of every output.
+    of meta tensors only the shapes count, and they are taken as standard normal. ``plan`` may be
+    the name of a scheme. Weights on the meta device count as their modules' own initialisers would
+    draw them. Gradients start from an independent unit cotangent at every element of every output.
 
     The result has ``forward`` and ``backward``, the Moments of every value and of its gradient by
     name, ``interval_forward`` and ``interval_backward``, where 90 % of draws of the weights lie,
-    and ``graph``. An operation without a rule is sampled on small tensors, and named in
-    ``sampled``; with ``strict`` it raises ``NoRuleError`` instead.
+    and ``graph``; ``print`` shows it as a table by module, ``save`` writes a page. An operation
+    without a rule is sampled on small tensors, and named in ``sampled``; with ``strict`` it raises
+    ``NoRuleError`` instead.
     """
+    if isinstance(plan, str):
+        plan = make_plan(model, inputs, scheme=plan)
     parameters = ModelParameters(model)
     call = Call.of(inputs).on_device_of(model)
-    return derive_traced(trace(call, parameters), parameters, call, plan, strict=strict)
+    return DerivationReport(
+        title=type(model).__name__,
+        derivation=derive_traced(trace(call, parameters), parameters, call, plan, strict=strict),
+        notes=plan.notes if plan is not None else (),
+        versions={"evenflow": __version__, "torch": torch.__version__},
+    )
 
 
 def derive_traced(
@@ -57,24 +65,3 @@ def derive_traced(
     inputs = input_moments(graph, call)
     sampler = sampling(tensors=parameters.tensors)
     return propagate(graph, weights, inputs, sample=sampler, strict=strict)
-
-
-def derivation_report(
-    model: torch.nn.Module,
-    inputs: Any,
-    plan: Plan | str | None = None,
-    *,
-    strict: bool = False,
-    command: str = "",
-) -> DerivationReport:
-    """A derivation to be shown; ``plan`` may be the name of a scheme."""
-    if isinstance(plan, str):
-        plan = make_plan(model, inputs, scheme=plan)
-    derivation = derive(model, inputs, plan, strict=strict)
-    return DerivationReport(
-        title=type(model).__name__,
-        derivation=derivation,
-        notes=plan.notes if plan is not None else (),
-        command=command,
-        versions={"evenflow": __version__, "torch": torch.__version__},
-    )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from evenflow.report.derivation.charts import profiles
-from evenflow.report.derivation.rows import DerivationReport, TensorRow, coverage, tensor_rows
+from evenflow.report.derivation.report import DerivationReport
+from evenflow.report.derivation.rows import TensorRow, coverage, tensor_rows
 from evenflow.report.derivation.text import share, words_of_coverage
 from evenflow.report.offline import offline_page
 from evenflow.report.words import figure, shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from evenflow.graph.fluctuation import Interval
 from evenflow.graph.graph import Node
@@ -11,19 +11,6 @@ from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import Derivation
 from evenflow.planning.uses import Use, uses
 from evenflow.report.derivation.sentences import backward_sentence, forward_sentence
-
-
-@dataclass(frozen=True)
-class DerivationReport:
-    """A derivation with what is said about it as a whole."""
-
-    title: str
-    derivation: Derivation
-    notes: tuple[str, ...] = ()
-    """What is to be known first: assumptions, warnings of a plan."""
-    command: str = ""
-    """The command that makes this report again."""
-    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from evenflow.graph.fluctuation import Interval
 from evenflow.graph.moments import Moments
+from evenflow.report.derivation.report import DerivationReport
 from evenflow.report.derivation.rows import (
-    DerivationReport,
     ModuleRow,
     coverage,
     module_rows,
