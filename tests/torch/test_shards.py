@@ -12,13 +12,15 @@ import torch
 import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor, init_device_mesh
 
 # Registers the process group that sends nothing: one process can be any rank of any world.
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from evenflow.errors import InputError
+from evenflow.errors import InputError, PlanError
 from evenflow.planning.distributions import Normal, TruncatedNormal, Uniform
+from evenflow.planning.plan import Entry, Plan
 from evenflow.sampling import sample
 from evenflow.torch.apply import write
 from evenflow.torch.shards import Cut, interval, place_of
@@ -159,6 +161,19 @@ def test_a_mesh_that_needs_more_processes_than_there_are(as_rank):
     as_rank(0, 2)
     with pytest.raises(InputError, match="needs 4 processes, of which 2 are there"):
         write(tensor, Normal(1.0), 0, "w")
+
+
+def test_shards_without_memory_are_refused(as_rank):
+    as_rank(1, 4)
+    with torch.device("meta"):
+        model = fully_shard(torch.nn.Linear(6, 10, bias=False))
+    plan = Plan("by hand", {"weight": Entry((10, 6), Normal(1.0), "")})
+    with pytest.raises(PlanError, match="weight is on the meta device"):
+        plan.apply_(model, seed=0)
+    model.to_empty(device="cpu")
+    plan.apply_(model, seed=0)
+    expected = sample(Normal(1.0), (10, 6), seed=0, name="weight", window=(slice(3, 6), slice(6)))
+    assert torch.equal(model.weight.to_local(), torch.from_numpy(expected))
 
 
 def test_a_process_outside_the_mesh_is_told(as_rank):
