@@ -22,7 +22,10 @@ def of_parts(mean, *variances):
 
 def averaged(moments, draws, **options):
     generator = np.random.default_rng(0)
-    each = [measured(drawn(moments, generator, **options), ROLES).pairs for _ in range(draws)]
+    each = [
+        measured(drawn(moments, generator, **options), ROLES[-len(moments.shape) :]).pairs
+        for _ in range(draws)
+    ]
     return np.mean(each, axis=0)
 
 
@@ -59,6 +62,12 @@ def test_norms_spread_as_they_should():
     assert squares.mean() == pytest.approx(2.0, rel=0.05)
     # of 50 elements each: 2/50 of their own, and what they have in common
     assert squares.var() / squares.mean() ** 2 == pytest.approx(0.5 + 0.06, rel=0.2)
+
+
+def test_less_alike_than_independent_ones():
+    moments = Moments.independent(0.0, 2.0, (500, 3), ("examples", "units"))
+    moments.pairs[0, 1] = -1.0  # they sum to zero
+    assert averaged(moments, 20).flat[0] == pytest.approx(2.0, rel=0.05)
 
 
 def test_masked_elements_are_minus_infinity():

@@ -25,20 +25,24 @@ def drawn(
 ) -> npt.NDArray[np.float32]:
     """A tensor of the shape and the Moments of ``x``, Gaussian, or lognormal if ``positive``.
 
-    Masked elements are −∞. Parts whose variance would be negative, as no tensor has them, are left
-    out. Raises ``NoRuleError`` if ``positive`` and the Moments do not keep away from zero.
+    Masked elements are −∞. Elements that are less alike than independent ones, as of gradients
+    that sum to zero, come out independent; their second moment is kept. Raises ``NoRuleError`` if
+    ``positive`` and the Moments do not keep away from zero.
     """
     if positive:
         return np.exp(drawn(replace(logarithm(x), hidden=x.hidden), generator))
     sizes = [atom.size for axis in x.axes for atom in axis]
     covariance = x.pairs - x.mean**2
-    noise = np.zeros(sizes)
+    noise, variance = np.zeros(sizes), 0.0
     for depends in product((False, True), repeat=len(sizes)):
         if any(yes and covariance.shape[dim] == 1 for dim, yes in enumerate(depends)):
             continue
         part = _part(covariance, depends)
         if part.flat[0] > _NEGLIGIBLE * x.second:
             noise = noise + _noise(part, sizes, depends, generator)
+            variance += float(part.flat[0])
+    if variance > 0:
+        noise *= (max(float(covariance.flat[0]), 0.0) / variance) ** 0.5
     values = (x.mean + noise * _norms(x, generator)).reshape(x.shape)
     if x.hidden is not None:
         values = np.where(x.hidden, -np.inf, values)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from evenflow.errors import NoRuleError
+from evenflow.graph.layout import dims_of, summed
 from evenflow.graph.moments import Moments
+from evenflow.graph.pairs import average
 from evenflow.graph.powers import logarithm, power
 from evenflow.graph.rules.registry import Cotangents, Step, register
 
@@ -58,10 +64,40 @@ def _quotient(step: Step) -> Moments:
 
 def _quotient_back(step: Step, cotangent: Moments) -> Cotangents:
     y = step.of("other")
+    axes = _own_sum(step)
+    if axes:
+        return _proportions_back(step, cotangent, axes)
     return step.total(
         ("input", cotangent.times(_inverse(y, 1.0))),
         ("other", cotangent.times(step.of("input")).times(_inverse(y, 2.0))),
     )
+
+
+def _own_sum(step: Step) -> tuple[int, ...]:
+    """The axes that a tensor is summed over, where it is divided by its own sum; else none."""
+    divisor = step.graph.node(step.name("other"))
+    if divisor is None or divisor.op != "sum":
+        return ()
+    sum_ = replace(step, node=divisor)
+    return sum_.axes("dim") if sum_.name("input") == step.name("input") else ()
+
+
+def _proportions_back(step: Step, cotangent: Moments, axes: tuple[int, ...]) -> Cotangents:
+    """Of p = x/Σx: ∂x = (∂p − Σ p ∂p)/Σx, less than an independent divisor would let through.
+
+    What comes to x by its sum takes away from the rest; as gradients of one value are added like
+    independent ones, that is taken off from what comes directly.
+    """
+    p, inverse = step.of_value(step.node.name), _inverse(step.of("other"), 1.0)
+    by_sum = summed(cotangent.times(p), axes, keep=True).times(inverse)
+    common, count = cotangent.pairs, 1
+    for axis in axes:
+        for dim, atom in zip(dims_of(cotangent, axis), cotangent.axes[axis], strict=True):
+            common = average(common, dim, atom.size)
+            count *= atom.size
+    apart = np.broadcast_to(cotangent.pairs, [max(n, 2) for n in cotangent.pairs.shape])
+    direct = replace(cotangent, pairs=apart - 2 * count * p.mean * common).times(inverse)
+    return step.total(("input", direct), ("other", by_sum))
 
 
 def _inverse(y: Moments, exponent: float) -> Moments:
