@@ -14,6 +14,10 @@ _ZOOM = "wheel![event.shiftKey]"
 _PEAK = 1.3
 """Height of a histogram's peak, in rows: neighbours overlap a little."""
 _ROW_HEIGHT = 42
+_GUTTER = 74
+"""Pixels left of the histograms, for names and numbers."""
+_THOUSANDS = 1000
+"""Numbers from here on are said as 1k."""
 
 Look = Literal["ink", "ramp", "hues"]
 
@@ -50,22 +54,23 @@ def curves(
     if not rows:
         return None
     ink = look == "ink"
-    across = alt.X("x:Q", title=x, scale=_scale(log_x, nice=False), axis=_axis(log_x))
-    up = alt.Y("y:Q", title=y, scale=_scale(log_y), axis=_axis(log_y))
-    base = alt.Chart().encode(across, _told_by(look, series), *_dashes(kinds))
+    style: dict[str, Any] = {"style": "predicted"} if ink else {}
+    across = alt.X("x:Q", title=x, scale=_scale(log_x, nice=False), axis=_axis(rows, "x", log_x))
+    up = alt.Y("y:Q", title=y, scale=_scale(log_y), axis=_axis(rows, "y", log_y))
+    base = alt.Chart().encode(across)
     told = [
         alt.Tooltip("series:N", title="series"),
         *([alt.Tooltip("kind:N", title="kind")] if kinds else []),
         alt.Tooltip("x:Q", title=x, format="~g"),
         alt.Tooltip("y:Q", title=y, format=".4~g"),
     ]
-    style: dict[str, Any] = {"style": "predicted"} if ink else {}
-    layers = [
-        base.mark_line(strokeWidth=1 if ink else 2, **style).encode(up),
-        base.mark_point(size=36 if ink else 20, **style).encode(up, tooltip=told),
-    ]
+    names = _told_by(look, series)
+    along = alt.Detail("series:N") if ink else names
+    line = base.mark_line(strokeWidth=1 if ink else 2, **style).encode(up, along, *_dashes(kinds))
+    points = base.mark_point(size=36 if ink else 20, **style).encode(up, names, tooltip=told)
+    layers = [line, points]
     if any("low" in row for row in rows):
-        ends = base.encode(alt.Y("low:Q", scale=_scale(log_y)), alt.Y2("high:Q"))
+        ends = base.encode(alt.Y("low:Q", scale=_scale(log_y)), alt.Y2("high:Q"), along)
         bars = ends.mark_rule(opacity=0.45, **style) if ink else ends.mark_area(opacity=0.16)
         layers.insert(0, bars)
     zoom = alt.selection_interval(bind="scales", zoom=_ZOOM, encodings=["x", "y"])
@@ -104,7 +109,12 @@ def histograms(
         base.transform_flatten(["at", "height"])
         .transform_calculate(top=f"datum.base + {_PEAK} * datum.height")
         .encode(
-            alt.X("at:Q", title=x, scale=alt.Scale(nice=False), axis=alt.Axis(format="~g")),
+            alt.X(
+                "at:Q",
+                title=x,
+                scale=alt.Scale(nice=False, range=[_GUTTER, alt.expr("width")]),
+                axis=alt.Axis(format="~g", tickCount=5),
+            ),
             alt.Y("top:Q", scale=span, axis=None, title=None),
             alt.Color("row:Q", scale=alt.Scale(range="ramp", domain=[0, count - 1]), legend=None),
             alt.Detail("row:O"),
@@ -129,7 +139,7 @@ def _told_by(look: Look, series: Sequence[str]) -> alt.Color | alt.Shape:
     names = list(series)
     legend = alt.Legend(symbolType="circle", symbolStrokeWidth=0, columns=3)
     if look == "ink":
-        return alt.Shape("series:N", title=None, sort=names, legend=alt.Legend(columns=5))
+        return alt.Shape("series:N", title=None, sort=names, legend=alt.Legend(columns=3))
     if look == "ramp":
         color = alt.Scale(range="ramp", domain=names)
         return alt.Color("series:O", title=None, sort=names, scale=color, legend=legend)
@@ -151,5 +161,8 @@ def _scale(log: bool, *, nice: bool = True) -> alt.Scale:
     return alt.Scale(zero=False, nice=nice)
 
 
-def _axis(log: bool) -> alt.Axis:
-    return alt.Axis(tickCount=6, format=".0e") if log else alt.Axis(tickCount=6, format="~s")
+def _axis(rows: Sequence[Row], field: str, log: bool) -> alt.Axis:
+    if log:
+        return alt.Axis(tickCount=6, format="~g")
+    large = max(abs(row[field]) for row in rows) >= _THOUSANDS
+    return alt.Axis(tickCount=6, format="~s" if large else "~g")

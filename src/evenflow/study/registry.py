@@ -56,6 +56,14 @@ STUDIES: dict[str, Study | Paper] = {
         "every figure and the table of Glorot and Bengio 2010, published beside ours",
         "evenflow.study.glorot2010.reproduction",
     ),
+    "he2015": Paper(
+        "rectifier networks of 22 and 30 layers, Xavier's initialisation against He's",
+        "evenflow.study.he2015.reproduction",
+    ),
+    "saxe2014": Paper(
+        "learning time of deep linear networks by depth, Gaussian against orthogonal starts",
+        "evenflow.study.saxe2014.reproduction",
+    ),
 }
 
 

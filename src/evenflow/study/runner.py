@@ -10,14 +10,18 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from evenflow.study.arrays import Arrays
 from evenflow.study.engines import engine
 from evenflow.study.folder import Folder
 from evenflow.study.kinds import AnyTrial
+from evenflow.study.training.run import DONE
+from evenflow.study.trial import Trial
 from evenflow.study.work import Place
 
 Lookup = Callable[[AnyTrial], Arrays | None]
@@ -25,6 +29,8 @@ Lookup = Callable[[AnyTrial], Arrays | None]
 Wanted = Callable[[Lookup], Iterable[AnyTrial]]
 """The trials that a study wants, given what is known so far."""
 
+TOGETHER = 64
+"""Networks that advance together on a GPU."""
 _PAUSE = 2.0
 """Seconds until trials that another process works on are looked at again."""
 
@@ -62,7 +68,7 @@ def run_trials(path: Path, wanted: Wanted, settings: Settings) -> None:
         place = Place(path.resolve(), settings.data_dir, settings.device, stop, os.getpid())
         while open_ := _open(folder, wanted, tried):
             elsewhere = 0
-            for key, outcome in spread(place, [(trial,) for trial in open_]):
+            for key, outcome in spread(place, units(folder, open_, settings.device)):
                 elsewhere += outcome == "elsewhere"
                 if outcome == "failed":
                     tried.add(key)
@@ -70,6 +76,34 @@ def run_trials(path: Path, wanted: Wanted, settings: Settings) -> None:
                 raise Stopped
             if elsewhere == len(open_):
                 time.sleep(_PAUSE)
+
+
+def units(folder: Folder, trials: Sequence[AnyTrial], device: str) -> list[Sequence[AnyTrial]]:
+    """Trials in groups that one worker carries out together.
+
+    One by one on a processor, where a network alone fills the cache. On a GPU those of one shape
+    that stand at the same place, ``TOGETHER`` at most: they differ in scheme, rate and seed alone.
+    """
+    if device == "cpu":
+        return [(trial,) for trial in trials]
+    groups: dict[object, list[AnyTrial]] = {}
+    for trial in trials:
+        groups.setdefault(_shape(folder, trial), []).append(trial)
+    return [
+        group[start : start + TOGETHER]
+        for group in groups.values()
+        for start in range(0, len(group), TOGETHER)
+    ]
+
+
+def _shape(folder: Folder, trial: AnyTrial) -> object:
+    """What trials that advance together have in common."""
+    if not isinstance(trial, Trial):
+        return trial.key
+    saved = folder.checkpoint(trial)
+    place = () if saved is None else tuple(saved[DONE].tolist())
+    network = msgspec.structs.replace(trial.network, scheme="")
+    return msgspec.structs.replace(trial, network=network, rate=1.0, seed=0), place
 
 
 def _open(folder: Folder, wanted: Wanted, tried: set[str]) -> list[AnyTrial]:

@@ -103,7 +103,9 @@ def draw(_scale: Scale, _lookup: Lookup) -> Section:
 
 
 def _through(rule: Rule) -> tuple[Profile, Profile]:
-    """Variance over examples of z forwards, second moment of ∂C/∂z backwards, layer by layer."""
+    """Second moments of z forwards (of the logistic row: variance over examples), of ∂C/∂z
+    backwards, layer by layer.
+    """
     activation = find(rule.activation)
     offset = float(activation.function(np.zeros(1))[0]) if rule.centred else 0.0
     law = Normal(math.sqrt(rule.variance / WIDTH))
@@ -116,7 +118,9 @@ def _through(rule: Rule) -> tuple[Profile, Profile]:
     for weight in weights:
         sums.append(a @ weight.T)
         a = activation.function(sums[-1]) - offset
-    forward = [float(z.var(0).mean()) for z in sums]
+    # The logistic function's mean of ½ is common to all examples and carries nothing of them.
+    common = rule in LOGISTIC
+    forward = [float(z.var(0).mean() if common else (z**2).mean()) for z in sums]
     delta = sample(Normal(1.0), (EXAMPLES, WIDTH), seed=0, name="cotangent", dtype="float64")
     backward: list[float] = []
     for z, weight in zip(reversed(sums), reversed(weights), strict=True):
@@ -129,7 +133,8 @@ def _through(rule: Rule) -> tuple[Profile, Profile]:
 def _picture(
     key: str, title: str, which: int, profiles: dict[Rule, tuple[Profile, Profile]]
 ) -> Picture:
-    y = ("variance of z over examples", "second moment of ∂C/∂z")[which]
+    forward = "variance of z over examples" if key == "logistic" else "second moment of z"
+    y = (forward, "second moment of ∂C/∂z")[which]
     names = [rule.name.split(", ") for rule in profiles]
     rows: list[Row] = []
     for (scheme, activation), both in zip(names, profiles.values(), strict=True):

@@ -20,6 +20,8 @@ from evenflow.study.section import Exhibit, Finding, Section, Table
 from evenflow.study.trial import Trial
 
 RATE = 0.1
+WIDTH = 1000
+"""Of the opening, whatever the scale."""
 OPENING_SEEDS = 5
 OPENING = {0: 0.498, 50: 0.196, 150: 0.126, 600: 0.060}
 """Mean of layer 4 after so many updates at that rate, width 1000, from an independent port."""
@@ -29,7 +31,7 @@ LATER = {2: 0.13, 5: 0.06, 75: 0.02, 105: 0.05, 130: 0.07}
 
 def _opening(seed: int) -> Trial:
     """The first 600 updates, at the paper's width whatever the scale."""
-    network = Network(hidden=(1000,) * 4, activation="sigmoid", scheme="heuristic")
+    network = Network(hidden=(WIDTH,) * SIGMOID_4.depth, activation="sigmoid", scheme="heuristic")
     return Trial(
         data="shapeset",
         network=network,

@@ -28,9 +28,9 @@ Surface = NDArray[np.float64]
 
 
 class Small(NamedTuple):
-    """A network of two hidden tanh layers with random input and random labels."""
+    """A network of two layers, tanh below and softmax on top, with random input and labels."""
 
-    weights: list[Surface]
+    weights: tuple[Surface, Surface]
     images: Surface
     hot: Surface
 
@@ -38,22 +38,21 @@ class Small(NamedTuple):
     def draw(cls, seed: int) -> Small:
         """One under this seed."""
         rng = np.random.default_rng(seed)
-        shapes = [(UNITS, UNITS), (UNITS, UNITS), (CLASSES, UNITS)]
-        weights = [rng.normal(0, UNITS**-0.5, shape) for shape in shapes]
+        below = rng.normal(0, UNITS**-0.5, (UNITS, UNITS))
+        top = rng.normal(0, UNITS**-0.5, (CLASSES, UNITS))
         hot = np.eye(CLASSES)[rng.integers(0, CLASSES, EXAMPLES)]
-        return cls(weights, rng.normal(size=(EXAMPLES, UNITS)), hot)
+        return cls((below, top), rng.normal(size=(EXAMPLES, UNITS)), hot)
 
     def surface(self, cost: str) -> Surface:
-        """The cost as the first weight of either hidden layer varies, (first, second)."""
+        """The cost as the first weight of either layer varies, (first, second)."""
         axis = np.linspace(-REACH, REACH, POINTS)
-        first, (second, top) = self.weights[0].copy(), self.weights[1:]
+        first, top = self.weights[0].copy(), self.weights[1]
         found = np.empty((POINTS, POINTS))
         for i, one in enumerate(axis):
             first[0, 0] = one
-            below = np.tanh(self.images @ first.T)
-            sums = np.broadcast_to(below @ second.T, (POINTS, EXAMPLES, UNITS)).copy()
-            sums[..., 0] += (axis[:, None] - second[0, 0]) * below[:, 0]
-            outputs = np.tanh(sums) @ top.T
+            hidden = np.tanh(self.images @ first.T)
+            outputs = np.broadcast_to(hidden @ top.T, (POINTS, EXAMPLES, CLASSES)).copy()
+            outputs[..., 0] += (axis[:, None] - top[0, 0]) * hidden[:, 0]
             shares = np.exp(outputs - outputs.max(2, keepdims=True))
             shares /= shares.sum(2, keepdims=True)
             if cost == "quadratic":
@@ -80,8 +79,7 @@ def draw(_scale: Scale, _lookup: Lookup) -> Section:
             Picture(
                 f"fig5-{cost}-paper",
                 f"{cost.capitalize()}, as in the paper",
-                "The cost, seen from aside, over one weight of the first and one of the second "
-                "hidden layer.",
+                "The cost, seen from aside, over one weight of either layer.",
                 _wires(surface, cost),
             ),
             Picture(
@@ -96,8 +94,8 @@ def draw(_scale: Scale, _lookup: Lookup) -> Section:
     return Section(
         name="fig5",
         title="Figure 5: cost surfaces of cross-entropy and of the quadratic cost",
-        shows="Two hidden layers of tanh units, random inputs and labels. The quadratic cost of "
-        "the same softmax outputs has the wider plateaus, where gradient descent hardly moves.",
+        shows="A layer of tanh units and a softmax on top, random inputs and labels. The quadratic "
+        "cost of the same outputs has the wider plateaus, where gradient descent hardly moves.",
         pictures=pictures,
         findings=[
             Finding(

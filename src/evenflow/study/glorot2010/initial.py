@@ -114,17 +114,19 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
 def _rows(
     expected: Expected, ours: dict[str, NDArray[np.float64]]
 ) -> tuple[list[tuple[str, ...]], float]:
+    """Three rows a quantity: expected, ours, the difference; and the largest difference."""
     rows, worst = [], 0.0
     for key, values in expected.items():
-        cells = []
-        for value, column in zip(values, ours[key].T, strict=True):
-            off = float(column.mean()) / value - 1
-            worst = max(worst, abs(off))
-            spread = figure(float(column.std(ddof=1))) if len(column) > 1 else "–"
-            cells.append(
-                f"{figure(value)} → {figure(float(column.mean()))} ± {spread} ({100 * off:+.1f} %)"
-            )
-        rows.append((_NAMES[key], *cells, *[""] * (5 - len(cells))))
+        means, sds = ours[key].mean(0), ours[key].std(0, ddof=1 if len(ours[key]) > 1 else 0)
+        off = means / np.array(values) - 1
+        worst = max(worst, float(np.abs(off).max()))
+        pairs = zip(means.tolist(), sds.tolist(), strict=True)
+        empty = [""] * (5 - len(values))
+        rows += [
+            (f"{_NAMES[key]}: expected", *map(figure, values), *empty),
+            ("ours", *(f"{figure(mean)} ± {figure(sd)}" for mean, sd in pairs), *empty),
+            ("difference", *(f"{100 * each:+.1f} %" for each in off.tolist()), *empty),
+        ]
     return rows, worst
 
 

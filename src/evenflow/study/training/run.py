@@ -27,6 +27,8 @@ State = dict[str, NDArray[np.generic]]
 
 _TENSOR = "state."
 """Marks what is needed to go on, and is not kept of a finished trial."""
+DONE = f"{_TENSOR}done"
+"""Updates made, updates since the last evaluation, steps of pre-training made."""
 ON_THE_WAY = 2000
 """Errors before the end of a training are taken on so many images."""
 EXAMPLES_KEPT = 14
@@ -100,7 +102,7 @@ class Course:
             for name, tensor in self._tensors().items():
                 state[_TENSOR + name] = tensor[n].cpu().numpy()
             done = (self.update, self._since, self._denoising.done)
-            state[_TENSOR + "done"] = np.array(done, dtype=np.int64)
+            state[DONE] = np.array(done, dtype=np.int64)
         return states
 
     def seen(self) -> list[State]:
@@ -112,7 +114,7 @@ class Course:
         for n, state in enumerate(states):
             for name, tensor in self._tensors().items():
                 tensor[n] = torch.from_numpy(state[_TENSOR + name])
-            self.update, self._since, self._denoising.done = state[_TENSOR + "done"].tolist()
+            self.update, self._since, self._denoising.done = state[DONE].tolist()
             self._seen[n] = {
                 key: list(rows) for key, rows in state.items() if not key.startswith(_TENSOR)
             }

@@ -1,0 +1,1 @@
+"""Saxe et al. 2014: deep linear networks, Gaussian and orthogonal starts."""
