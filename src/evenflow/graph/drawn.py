@@ -7,6 +7,7 @@ differ nowhere else is the part that does not depend on that atom; the rest is t
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 
@@ -25,21 +26,22 @@ def drawn(
 ) -> npt.NDArray[np.float32]:
     """A tensor of the shape and the Moments of ``x``, Gaussian, or lognormal if ``positive``.
 
-    Masked elements are −∞. Elements that are less alike than independent ones, as of gradients
-    that sum to zero, come out independent; their second moment is kept. Raises ``NoRuleError`` if
-    ``positive`` and the Moments do not keep away from zero.
+    Masked elements are −∞. Raises ``NoRuleError`` if ``positive`` and the Moments do not keep away
+    from zero.
     """
     if positive:
         return np.exp(drawn(replace(logarithm(x), hidden=x.hidden), generator))
     sizes = [atom.size for axis in x.axes for atom in axis]
     covariance = x.pairs - x.mean**2
     noise, variance = np.zeros(sizes), 0.0
-    for depends in product((False, True), repeat=len(sizes)):
-        if any(yes and covariance.shape[dim] == 1 for dim, yes in enumerate(depends)):
-            continue
-        part = _part(covariance, depends)
+    parts = dict(_parts(covariance))
+    for depends, part in parts.items():
         if part.flat[0] > _NEGLIGIBLE * x.second:
-            noise = noise + _noise(part, sizes, depends, generator)
+            own = _noise(part, sizes, depends, generator)
+            for dim, kept in _opposed(parts, depends, sizes):
+                variance -= (1 - kept**2) * float(part.flat[0]) / sizes[dim]
+                own = own - (1 - kept) * own.mean(axis=dim, keepdims=True)
+            noise = noise + own
             variance += float(part.flat[0])
     if variance > 0:
         noise *= (max(float(covariance.flat[0]), 0.0) / variance) ** 0.5
@@ -47,6 +49,26 @@ def drawn(
     if x.hidden is not None:
         values = np.where(x.hidden, -np.inf, values)
     return values.astype(np.float32)
+
+
+def _parts(covariance: Array) -> Iterator[tuple[tuple[bool, ...], Array]]:
+    """For each set of atoms, told by which are in it, the part that depends on these."""
+    for depends in product((False, True), repeat=covariance.ndim):
+        if not any(yes and covariance.shape[dim] == 1 for dim, yes in enumerate(depends)):
+            yield depends, _part(covariance, depends)
+
+
+def _opposed(
+    parts: Mapping[tuple[bool, ...], Array], depends: tuple[bool, ...], sizes: list[int]
+) -> Iterator[tuple[int, float]]:
+    """Atoms along which elements are less alike than independent ones, as those are that sum to
+    zero: how much is left of their mean."""
+    for dim, yes in enumerate(depends):
+        without = (*depends[:dim], False, *depends[dim + 1 :])
+        common = float(parts[without].flat[0]) if yes and without in parts else 0.0
+        if common < 0:
+            share = 1 + sizes[dim] * common / float(parts[depends].flat[0])
+            yield dim, max(share, 0.0) ** 0.5
 
 
 def _part(covariance: Array, depends: tuple[bool, ...]) -> Array:
