@@ -167,10 +167,7 @@ def redraw(parameters, laws, rng) -> None:
 
 def network_errors(model, x: Law, draws: int = 16, seed: int = 0) -> dict[str, dict[str, float]]:
     """|log ratio| of measured to derived root mean squares of every value of a network, forwards
-    and backwards, under unit random cotangents, less three of the measurement's standard errors.
-
-    A normalisation's scale gathers δ·z, of which the slope in δ depends on z: that is not told.
-    """
+    and backwards, under unit random cotangents, less three of the measurement's standard errors."""
     rng = np.random.default_rng(seed)
     trace, parameters = traced(model, torch.zeros(x.shape))
     laws = parameter_laws(parameters)
@@ -189,11 +186,7 @@ def network_errors(model, x: Law, draws: int = 16, seed: int = 0) -> dict[str, d
     for _ in range(draws):
         redraw(parameters, laws, rng)
         leaf = torch.tensor(x.draw(rng), dtype=torch.float32, requires_grad=True)
-        values = {given: leaf} | {
-            name: parameters.tensors[name]
-            for name in parameters.names
-            if name.endswith("bias") or parameters.tensors[name].dim() > 1
-        }
+        values = {given: leaf, **{n: parameters.tensors[n] for n in parameters.names}}
         model.zero_grad()
         output = run(trace, parameters, Call((leaf,), {}), keep(values))
         output.backward(torch.tensor(rng.standard_normal(output.shape), dtype=torch.float32))

@@ -5,7 +5,7 @@ import pytest
 
 from evenflow.graph.measured import measured
 from evenflow.graph.moments import Moments
-from evenflow.graph.through import slopes, through
+from evenflow.graph.through import leaning, slopes, through
 from evenflow.theory.activations import catalogue, find
 from evenflow.theory.gain import gain
 
@@ -72,6 +72,23 @@ def test_a_positively_homogeneous_activation_keeps_the_spread():
     z = Moments(0.0, np.array(1.0), (), spread=0.4)
     assert through(z, find("relu")).spread == pytest.approx(0.4, rel=0.05)
     assert through(z, find("hardtanh")).spread < 0.4
+
+
+@pytest.mark.parametrize("name", ["tanh", "relu", "gelu"])
+@pytest.mark.parametrize("mean", [0.0, 0.5])
+def test_what_a_slope_lets_through_leans_to_some_values(name, mean):
+    """E[φ′(z)ẑ φ′(z′)ẑ′]/E[φ′(z)φ′(z′)], drawn."""
+    rng = np.random.default_rng(0)
+    rho, phi = 0.4, find(name)
+    z = Moments(mean, mean**2 + np.array([1.0, rho]), Moments.independent(shape=(2,)).axes)
+    a, noise = rng.standard_normal((2, 400_000))
+    b = rho * a + (1 - rho**2) ** 0.5 * noise
+    slope_a, slope_b = phi.derivative(mean + a), phi.derivative(mean + b)
+    expected = [
+        np.mean(slope_a**2 * a**2) / np.mean(slope_a**2),
+        np.mean(slope_a * a * slope_b * b) / np.mean(slope_a * slope_b),
+    ]
+    assert leaning(z, phi) == pytest.approx(np.array(expected), abs=0.02)
 
 
 def test_a_constant_goes_through_as_one():

@@ -25,6 +25,8 @@ _REST = 72
 """The degree that stands for all higher ones: those of a kink fall off slowly."""
 _END, _POINTS = 9.5, 3002
 """An even number of nodes, so that a kink at 0 lies between two of them."""
+_CLOSED = 1e-3
+"""Of the largest: a product of slopes below this leaves nothing of a gradient."""
 _EVEN = 1e-6
 """A spread of norms below this is none."""
 
@@ -62,6 +64,23 @@ def square_pairs(z: Moments, activation: Activation) -> Array:
 def slope_pairs(z: Moments, activation: Activation) -> Array:
     """Cov(φ′(z)², φ′(z′)²)/E[φ′²]² for every pair."""
     return _relative_pairs(z, activation.derivative, operating(z, activation).backward)
+
+
+def leaning(z: Moments, activation: Activation) -> Array:
+    """E[φ′(z)ẑ φ′(z′)ẑ′]/E[φ′(z)φ′(z′)] for every pair, ẑ the standardised z: the slope leaves more
+    of a gradient at some values than at others. 0 where no slope is left."""
+    spread, mean = math.sqrt(max(z.variance, 1e-300)), z.mean
+
+    def moved(values: Array) -> Array:
+        return np.asarray(activation.derivative(values) * (values - mean) / spread)
+
+    t, projector = _hermite()
+    with np.errstate(all="ignore"):
+        values = np.nan_to_num(moved(mean + spread * t))
+    products = _series(z, moved, float(values**2 @ projector[:, 0]))
+    open_ = _slopes(z, activation)
+    known = np.abs(open_) > _CLOSED * float(np.max(np.abs(open_)))
+    return np.where(known, products / np.where(known, open_, 1.0), 0.0)
 
 
 def _relative_pairs(z: Moments, curve: Curve, second: float) -> Array:

@@ -21,10 +21,12 @@ import numpy as np
 
 from evenflow.errors import NoRuleError
 from evenflow.graph import pairs as pairing
+from evenflow.graph.graph import Node
 from evenflow.graph.layout import dims_of, gathered, reshaped
 from evenflow.graph.moments import Moments, aligned
 from evenflow.graph.rules.registry import Cotangents, Step, register
 from evenflow.graph.spectrum import mean_inverse
+from evenflow.graph.through import leaning
 
 _SMALLEST = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """What torch adds to the variance of an RMS norm whose eps is None."""
@@ -39,15 +41,24 @@ def normalised(x: Moments, axes: tuple[int, ...], eps: float, *, centre: bool = 
 
 
 def normalised_back(
-    x: Moments, cotangent: Moments, axes: tuple[int, ...], eps: float, *, centre: bool = True
+    x: Moments,
+    cotangent: Moments,
+    axes: tuple[int, ...],
+    eps: float,
+    *,
+    centre: bool = True,
+    products: Moments | None = None,
 ) -> Moments:
-    """Of the gradient with respect to x, given that with respect to its normalised values."""
+    """Of the gradient with respect to x, given that with respect to its normalised values.
+
+    ``products`` are those of gradient and normalised value, where the two are not independent.
+    """
     values = centred(x, axes) if centre else x
     divisor = _divisor(values, eps)
     length = values.second**-0.5 if values.second else 0.0
     unit = replace(values.scaled(length), spread=0.0)
     arrived = centred(cotangent, axes) if centre else cotangent
-    along = _mean_pairs(arrived.times(unit), axes)
+    along = _mean_pairs(arrived.times(unit) if products is None else products, axes)
     left, units, found = aligned(arrived, unit)
     scale = max(values.second, 1e-300)
     inverse = _inverse(unit, axes, eps / scale) / scale
@@ -161,9 +172,13 @@ def _normalisation(operation: str, norm: Callable[[Step], _Norm]) -> None:
         return found.plus(_affine(step, "bias", norm)) if step.has("bias") else found
 
     def backward(step: Step, cotangent: Moments) -> Cotangents:
-        scaled = cotangent.times(_affine(step, "weight", norm)) if step.has("weight") else cotangent
-        gradients = {step.name("input"): _to_input(step, scaled, norm)}
-        for argument, each in (("weight", cotangent.times(unit(step))), ("bias", cotangent)):
+        products = _products(step, cotangent, unit(step))
+        scaled, scaled_products = cotangent, products
+        if step.has("weight"):
+            weight = _affine(step, "weight", norm)
+            scaled, scaled_products = cotangent.times(weight), products.times(weight)
+        gradients = {step.name("input"): _to_input(step, scaled, scaled_products, norm)}
+        for argument, each in (("weight", products), ("bias", cotangent)):
             if step.has(argument):
                 own = gathered(each, _affine(step, argument, norm))
                 gradients[step.name(argument)] = reshaped(own, step.shape(argument))
@@ -172,13 +187,36 @@ def _normalisation(operation: str, norm: Callable[[Step], _Norm]) -> None:
     register(operation, forward=forward, backward=backward)
 
 
-def _to_input(step: Step, scaled: Moments, norm: Callable[[Step], _Norm]) -> Moments:
+def _to_input(
+    step: Step, scaled: Moments, products: Moments, norm: Callable[[Step], _Norm]
+) -> Moments:
     if _from_running(step):
         return _by_running(step, scaled, shift=False)
     use = norm(step)
-    arrived = reshaped(scaled, use.x.shape)
-    back = normalised_back(use.x, arrived, use.axes, _eps(step), centre=use.centre)
+    arrived, met = (reshaped(each, use.x.shape) for each in (scaled, products))
+    back = normalised_back(use.x, arrived, use.axes, _eps(step), centre=use.centre, products=met)
     return reshaped(back, step.shape("input"))
+
+
+def _products(step: Step, cotangent: Moments, unit: Moments) -> Moments:
+    """δ·x̂. They are independent but for the slope of an activation that reads x̂, be it as a part
+    of a sum: it leaves more of δ at some x̂ than at others."""
+    product, reader = cotangent.times(unit), _reader(step)
+    if reader is None or reader.activation is None:
+        return product
+    z = replace(step, node=reader).of("input")
+    part = min(step.known[step.node.name].variance / max(z.variance, 1e-300), 1.0)
+    leant = cotangent.times(replace(z, mean=0.0, pairs=leaning(z, reader.activation), spread=0.0))
+    alone, tied, axes = aligned(product, leant)
+    return Moments(0.0, (1 - part) * alone + part * tied, axes)
+
+
+def _reader(step: Step) -> Node | None:
+    """The activation that alone reads the result, or a sum that it is a term of."""
+    users = step.graph.users(step.node.name)
+    while len(users) == 1 and users[0].op == "add":
+        users = step.graph.users(users[0].name)
+    return users[0] if len(users) == 1 and users[0].op == "activation" else None
 
 
 def _affine(step: Step, argument: str, norm: Callable[[Step], _Norm]) -> Moments:
