@@ -162,7 +162,11 @@ def torch_transformer() -> Built:
 
 @entry(draws=20)
 def torch_encoder_causal() -> Built:
-    layer = nn.TransformerEncoderLayer(WIDTH, HEADS, 4 * WIDTH, batch_first=True, norm_first=True)
-    model = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+    layers = [
+        nn.TransformerEncoderLayer(WIDTH, HEADS, 4 * WIDTH, batch_first=True, norm_first=True)
+        for _ in range(3)
+    ]
+    model = nn.TransformerEncoder(layers[0], 3, enable_nested_tensor=False)
+    model.layers = nn.ModuleList(layers)  # torch's own are copies of one layer's weights
     mask = nn.Transformer.generate_square_subsequent_mask(24)
     return model, {"src": torch.randn(4, 24, WIDTH), "mask": mask, "is_causal": True}

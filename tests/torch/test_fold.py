@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
 from evenflow.torch.buffers import remade_buffers
 
@@ -59,6 +60,14 @@ def test_a_mask_that_was_passed_is_known():
     mask = nn.Transformer.generate_square_subsequent_mask(3)
     np.testing.assert_array_equal(known(lambda m: m + 0, mask), mask.numpy())
     assert known(lambda m: m + 0, torch.randn(3, 3)) is None
+
+
+def test_a_mask_without_numbers_hides_nothing():
+    model = Model()
+    model.forward = lambda attention_mask: attention_mask == 1
+    model.to("meta")
+    graph = graph_of(model, torch.zeros(2, 3, dtype=torch.long, device="meta"))
+    np.testing.assert_array_equal(graph.values[graph.outputs[0]], np.ones((2, 3), dtype=bool))
 
 
 def test_a_frozen_table_is_known_and_a_learnt_one_is_not():
@@ -149,8 +158,6 @@ def test_known_numbers_have_moments_and_no_gradient():
             return x * self.scale + torch.arange(6) / 6
 
     graph = graph_of(Shifted(), torch.randn(4, 6))
-    from evenflow.graph.moments import Moments
-
     found = propagate(graph, {"scale": Moments.constant(1.0, (6,))})
     (div,) = (name for name in graph.values if name.startswith("div"))
     assert found.forward[div].mean == pytest.approx(15 / 36)

@@ -2,7 +2,8 @@
 
 Positions, masks and rotary tables are made of constants by a few operations. These are run once on
 real tensors while the program is read, so that the calculus knows *which* elements a mask hides
-and which tokens are the same, and not only how many elements there are.
+and which tokens are the same, and not only how many elements there are. On the meta device indices
+have no numbers: tokens then count as distinct, and masks that are passed as hiding nothing.
 """
 
 from __future__ import annotations
@@ -120,6 +121,8 @@ def _given(program: ExportedProgram, parameters: ModelParameters, call: Call) ->
             tensor = next(passed)
             if not _is_index_or_mask(tensor):
                 continue
+            if tensor.is_meta and "mask" in str(spec.arg.name):
+                tensor = torch.ones(tensor.shape, dtype=tensor.dtype)
         elif spec.kind == InputKind.CONSTANT_TENSOR and spec.target is not None:
             tensor = program.constants[spec.target]
         elif spec.kind == InputKind.BUFFER and spec.target is not None:
