@@ -28,6 +28,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 import evenflow as ef
+from evenflow.planning.distributions import Constant
 
 STEPS, TOKENS, SEED = 20, 32, 11
 CONFIGURATIONS = {
@@ -54,7 +55,10 @@ def built(name: str, device: str) -> torch.nn.Module:
 
 def plan_for(name: str) -> ef.Plan:
     ids = torch.zeros(2, TOKENS, dtype=torch.long, device="meta")
-    return ef.plan(built(name, "meta"), {"input_ids": ids})
+    plan = ef.plan(built(name, "meta"), {"input_ids": ids})
+    if any(entry.distribution is None for entry in plan.entries.values()):
+        plan["*norm.weight"] = Constant(1.0)  # scales that the plan leaves as found have no values
+    return plan
 
 
 def sharded(name: str, plan: ef.Plan) -> torch.nn.Module:
