@@ -8,6 +8,7 @@ import click
 
 from evenflow._version import __version__
 from evenflow.cli.check import check
+from evenflow.cli.compare import compare
 from evenflow.cli.defaults import defaults
 from evenflow.cli.derive import derive
 from evenflow.cli.explain import explain
@@ -17,6 +18,7 @@ from evenflow.cli.plan import plan
 from evenflow.cli.report import report
 from evenflow.cli.rules import rules
 from evenflow.cli.study import study
+from evenflow.cli.tail import tail
 from evenflow.errors import EvenflowError
 
 
@@ -63,5 +65,5 @@ def main(ctx: click.Context) -> None:
         ctx.default_map = defaults(main)
 
 
-for verb in (check, derive, plan, init, report, gain, rules, explain, study):
+for verb in (check, derive, plan, init, report, tail, compare, gain, rules, explain, study):
     main.add_command(verb)

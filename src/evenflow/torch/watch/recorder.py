@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from evenflow.record.run_writer import Reading, RunWriter, Sample
 from evenflow.torch.watch.layers import Layer
 from evenflow.torch.watch.meter import Meter, Transfers
 from evenflow.torch.watch.ranks import Ranks
+from evenflow.torch.watch.sinks import Sink, tell
 from evenflow.torch.watch.spectra import Spectra
 
 _LOSS, _LOSSES, _LOW, _HIGH, _BEFORE, _AFTER = range(6)
@@ -24,7 +25,9 @@ _LOSS, _LOSSES, _LOW, _HIGH, _BEFORE, _AFTER = range(6)
 class Recorder:
     """Owns the meters, and the file where this process is the one that writes."""
 
-    def __init__(self, writer: RunWriter | None, weights: int, ranks: Ranks) -> None:
+    def __init__(
+        self, writer: RunWriter | None, weights: int, ranks: Ranks, sinks: Sequence[Sink] = ()
+    ) -> None:
         self.transfers = Transfers()
         self.forward = Meter(self.transfers)
         self.backward = Meter(self.transfers)
@@ -32,15 +35,15 @@ class Recorder:
         self.gradients.grow(weights)
         self.spectra = Spectra(self.transfers)
         self.writer = writer
-        self._ranks = ranks
-        self._layers = 0
+        self._ranks, self._sinks = ranks, sinks
+        self._names: list[str] = []
 
     def appeared(self, layer: Layer, output: torch.Tensor) -> None:
         """Give a layer that runs for the first time its place."""
-        layer.number = self._layers
-        self._layers += 1
-        self.forward.grow(self._layers)
-        self.backward.grow(self._layers)
+        layer.number = len(self._names)
+        self._names.append(layer.name)
+        self.forward.grow(len(self._names))
+        self.backward.grow(len(self._names))
         if self.writer is not None:
             self.writer.add_layer(layer.number, layer.described(output))
 
@@ -88,6 +91,8 @@ class Recorder:
         told = np.concatenate([parts[-1] for parts in everyone])
         scalars = {**_scalars(told, sharded=sharded), "learning_rate": rate}
         self.writer.add_sample(Sample(step, scalars, readings))
+        for sink in self._sinks:
+            tell(sink, step, scalars, readings, self._names)
 
     def happened(self, step: int, kind: str, place: str, detail: str) -> None:
         """Keep an event."""

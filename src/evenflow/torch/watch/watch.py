@@ -7,7 +7,7 @@ import math
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -32,6 +32,7 @@ from evenflow.torch.watch.losses import Losses
 from evenflow.torch.watch.optimiser import OptimiserReader
 from evenflow.torch.watch.ranks import Ranks
 from evenflow.torch.watch.recorder import Recorder
+from evenflow.torch.watch.sinks import Sink
 from evenflow.torch.watch.verdicts import Verdicts
 
 Optimiser = torch.optim.Optimizer
@@ -50,6 +51,7 @@ def watch(
     every: int = 10,
     out: str | os.PathLike[str] = "run",
     scaler: torch.amp.GradScaler | None = None,
+    sinks: Sequence[Sink] = (),
 ) -> Watch:
     """Watch a training of ``model``: a context manager around its loop.
 
@@ -68,12 +70,13 @@ def watch(
     elements and written to the folder ``out``, which ``evenflow report out`` makes a page of. The
     training's own numbers stay the same, bit for bit. ``optimizer`` is one optimiser or several;
     without it there are no update-to-weight ratios. ``scaler`` is the GradScaler of a training in
-    mixed precision, so that gradients are recorded unscaled.
+    mixed precision, so that gradients are recorded unscaled. ``sinks`` are told a few scalars of
+    each sample as well (``evenflow.integrations`` has some for trackers).
 
     Whatever fails later on, a full disk for one, ends the watch with one warning and never the
     training. Raises ``InputError`` for arguments that are of the wrong kind.
     """
-    return Watch(model, optimizer, every, out, scaler)
+    return Watch(model, optimizer, every, out, scaler, sinks)
 
 
 class Watch:
@@ -86,13 +89,14 @@ class Watch:
         every: int,
         out: str | os.PathLike[str],
         scaler: torch.amp.GradScaler | None,
+        sinks: Sequence[Sink],
     ) -> None:
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise InputError(f"every must be a whole number of steps from 1, not {every!r}")
         self._model = unwrap(model)
         self._compiled = is_compiled(model)
         self._optimisers = _optimisers(optimizer)
-        self._every, self._scaler = every, scaler
+        self._every, self._scaler, self._sinks = every, scaler, tuple(sinks)
         self.folder = os.fspath(out)
         self._step = 0
         self._losses = Losses()
@@ -143,7 +147,7 @@ class Watch:
         weights = weights_of(self._model)
         self._writer = RunWriter(self.folder, self._meta()) if ranks.first else None
         self._describe(weights)
-        recorder = self._recorder = Recorder(self._writer, len(weights), ranks)
+        recorder = self._recorder = Recorder(self._writer, len(weights), ranks, self._sinks)
         self._reader = OptimiserReader(weights, recorder.gradients, recorder.transfers)
         self._hooks = LayerHooks(self._model, recorder, self._failed)
         self._eager = Eager(needed=self._compiled)
