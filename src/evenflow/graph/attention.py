@@ -39,7 +39,7 @@ def softmax(z: Moments, axis: int, seen: Visible | None = None) -> Moments:
     pairs, by_key = np.moveaxis(found, rows.dim, -1), pairing.counts(size, found.shape[rows.dim])
     if by_key[-1] > 0:
         pairs[..., -1] = (1 - pairs[..., :-1] @ by_key[:-1]) / by_key[-1]
-    return replace(rows.z, mean=1 / size, pairs=found, spread=0.0)
+    return Moments(1 / size, found, rows.z.axes)
 
 
 def softmax_back(z: Moments, cotangent: Moments, axis: int, seen: Visible | None = None) -> Moments:
@@ -53,7 +53,7 @@ def softmax_back(z: Moments, cotangent: Moments, axis: int, seen: Visible | None
     centred = arrived.pairs - pairing.average(arrived.pairs, dim, size)
     # Of each row alone p (δ − Σ p δ) has what it has where all p are alike, times this.
     passed = np.take(rows.mean(_passing), [0], axis=rows.dim) / (size - 1)
-    factor = replace(rows.z, mean=0.0, pairs=passed, spread=0.0)
+    factor = Moments(0.0, passed, rows.z.axes)
     return replace(arrived, mean=0.0, pairs=centred).times(factor)
 
 
@@ -64,7 +64,7 @@ def log_softmax(z: Moments, axis: int) -> Moments:
     mean = -rows.expected_logarithm()
     own = np.take(rows.kappa, [0], axis=rows.dim)
     pairs = mean**2 + rows.kappa - 2 * own / size + rows.logarithms()
-    return replace(rows.z, mean=mean, pairs=pairs, spread=0.0)
+    return Moments(mean, pairs, rows.z.axes)
 
 
 def log_softmax_back(z: Moments, cotangent: Moments, axis: int) -> Moments:

@@ -51,7 +51,7 @@ class _Choice:
         high = self.sign * self.variance**0.5 * first
         unlike = self.common.pairs + 2 * self.x.mean * high + high**2
         own = unlike + self.alike * self.variance * (second - first**2)
-        found = replace(self.same, mean=self.x.mean + high, pairs=own, spread=0.0)
+        found = Moments(self.x.mean + high, own, self.same.axes)
         if self.kept == 1:
             return found
         return stacked(found, unlike, self.axis, Atom(self.kept, "units"))
@@ -61,7 +61,7 @@ class _Choice:
         k, n = self.kept, self.size
         same, other = apart(cotangent, self.axis)
         everything = replace(same, pairs=k * same.pairs + k * (k - 1) * other.pairs)
-        alike = replace(self.same, mean=0.0, pairs=self.alike, spread=0.0)
+        alike = Moments(0.0, self.alike, self.same.axes)
         one, likeness, axes = aligned(same, alike)
         whole = aligned(everything, alike)[0]
         chosen = likeness * one * k / n + (1 - likeness) * whole / n**2
