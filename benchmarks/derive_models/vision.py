@@ -16,7 +16,7 @@ def noise(count: int, size: int, channels: int = 3) -> torch.Tensor:
 
 
 def pictures(count: int, size: int, channels: int = 3) -> torch.Tensor:
-    """Smooth random fields, alike in their channels, each of a brightness and contrast of its own."""
+    """Smooth random fields, alike in their channels, each of its own brightness and contrast."""
     coarse = torch.randn(count, 1, 6, 6) + 0.5 * torch.randn(count, channels, 6, 6)
     smooth = F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True)
     contrast = torch.empty(count, 1, 1, 1).uniform_(0.4, 1.6)

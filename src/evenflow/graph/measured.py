@@ -51,7 +51,7 @@ def measured(values: npt.ArrayLike, roles: Sequence[Role] = (), distances: int =
 
 def _spreads(x: Array, roles: Sequence[Role]) -> tuple[float, float]:
     """Relative variance of the mean square from one position to another, and from one example to
-    another: of the lognormal law whose logarithms vary as much.
+    another: that of the lognormal law whose logarithms vary as much, for it is divided by.
 
     That of pixels is taken over neighbourhoods of 5 × 5, about what a convolution reads of them.
     """
@@ -65,7 +65,8 @@ def _spreads(x: Array, roles: Sequence[Role]) -> tuple[float, float]:
         width = min(_NEIGHBOURS, energy.shape[axis])
         energy = np.lib.stride_tricks.sliding_window_view(energy, width, axis).mean(-1)
     each = energy.mean(axis=tuple(places)) if places else energy
-    return _lognormal(energy), _lognormal(each)
+    mean = max(float(energy.mean()), 1e-300)
+    return float(energy.var()) / mean**2, _lognormal(each)
 
 
 def _lognormal(energy: Array) -> float:
