@@ -22,6 +22,13 @@ import numpy as np
 
 from evenflow.study.arrays import read_arrays
 
+STUDY = """
+from evenflow.cli import main
+from evenflow.study import work
+work.SAVE_EVERY = 0.2  # so that most kills come between two checkpoints, not before the first
+main()
+"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -51,11 +58,9 @@ def main() -> None:
 def start(folder: Path, updates: int) -> subprocess.Popen[bytes]:
     """The study, as a process group of its own."""
     words = ["study", "run", "glorot2010", "--scale", "smoke", "--updates", str(updates)]
-    words += ["--only", "table1", "--data-sets", "shapeset", "--jobs", "2", "--out", str(folder)]
+    words += ["--only", "table1", "--data-sets", "shapeset", "--out", str(folder)]
     return subprocess.Popen(
-        [sys.executable, "-m", "evenflow", *words],
-        start_new_session=True,
-        stderr=subprocess.DEVNULL,
+        [sys.executable, "-c", STUDY, *words], start_new_session=True, stderr=subprocess.DEVNULL
     )
 
 

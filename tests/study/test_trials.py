@@ -1,8 +1,13 @@
 """Trials and result folders: same numbers wherever they ran and however often they were stopped."""
 
 import pickle
+import random
 import sqlite3
+import subprocess
+import sys
+import time
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,6 +17,7 @@ from evenflow.study.folder import Folder
 from evenflow.study.index import Index
 from evenflow.study.networks import Network
 from evenflow.study.runner import Settings, Stopped, run_trials
+from evenflow.study.training.run import DONE
 from evenflow.study.trial import Trial
 from evenflow.study.work import Place, work
 
@@ -72,11 +78,43 @@ def test_a_trial_that_was_stopped_ends_with_the_same_numbers(tmp_path, place, mo
     folder = Folder(tmp_path)
     folder.index.add([(trial().key, trial().label, 60)])
     assert work(place, [trial()]) == "stopped"
-    assert folder.checkpoint(trial())["state.done"][0] == 7
+    assert folder.checkpoint(trial())[DONE][0] == 7
     assert folder.index.rows()[0].done == 7
     assert work(place, [trial()]) == "done"
     same(folder.result(trial()), whole)
     assert folder.checkpoint(trial()) is None
+
+
+def test_a_process_killed_at_random_moments_ends_with_the_same_numbers(tmp_path):
+    long = trial(updates=4000)
+    script = f"""
+from pathlib import Path
+import msgspec
+from evenflow.study import work
+from evenflow.study.runner import Settings, run_trials
+from evenflow.study.trial import Trial
+work.SAVE_EVERY = 0.0
+trial = msgspec.json.decode({msgspec.json.encode(long)!r}, type=Trial)
+run_trials(Path({str(tmp_path / "killed")!r}), lambda _lookup: [trial], Settings())
+"""
+    folder, moments = Folder(tmp_path / "killed"), random.Random(0)
+    kills = []
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", script])
+        before = kills[-1] if kills else 0
+        while process.poll() is None:
+            saved = folder.checkpoint(long)
+            if saved is not None and saved[DONE][0] > before:
+                time.sleep(moments.uniform(0, 0.2))
+                process.kill()
+                break
+            time.sleep(0.01)
+        process.wait()
+        saved = folder.checkpoint(long)
+        kills.append(4000 if saved is None else saved[DONE][0])
+    assert 0 < kills[0] < 4000  # it was under way
+    subprocess.run([sys.executable, "-c", script], check=True)
+    same(folder.result(long), run(tmp_path / "calm", [long]).result(long))
 
 
 def test_networks_of_one_shape_may_advance_together(tmp_path, place):
@@ -139,7 +177,7 @@ def test_ctrl_c_stops_and_the_next_run_goes_on(tmp_path, monkeypatch):
     with pytest.raises(Stopped):
         run(tmp_path, [trial()])
     monkeypatch.undo()
-    assert Folder(tmp_path).checkpoint(trial())["state.done"][0] == 20
+    assert Folder(tmp_path).checkpoint(trial())[DONE][0] == 20
     assert run(tmp_path, [trial()]).result(trial()) is not None
     assert not list(tmp_path.glob("stop.*"))
 
