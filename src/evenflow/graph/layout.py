@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from evenflow.errors import NoRuleError
 from evenflow.graph import pairs as pairing
-from evenflow.graph.moments import Array, Atom, Axes, Moments, axes_of
+from evenflow.graph.moments import Array, Atom, Axes, Moments
 
 
 def permuted(x: Moments, order: Sequence[int]) -> Moments:
@@ -176,13 +176,6 @@ def sliced(x: Moments, axis: int, size: int, step: int = 1) -> Moments:
     return replace(x, pairs=pairs, axes=axes, hidden=None)
 
 
-def independent_like(x: Moments, second: float) -> Moments:
-    """Independent elements of mean 0 on the same axes."""
-    pairs = np.zeros((2,) * x.pairs.ndim)
-    pairs.flat[0] = second
-    return Moments(0.0, pairs, x.axes)
-
-
 def unsqueezed(x: Moments, axis: int) -> Moments:
     """With a new axis of length 1."""
     axis %= len(x.axes) + 1
@@ -200,16 +193,6 @@ def as_one_atom(x: Moments, axis: int) -> Moments:
     else:
         pairs, atom = np.expand_dims(x.pairs, before), Atom(1, "positions")
     return replace(x, pairs=pairs, axes=(*x.axes[:axis], (atom,), *x.axes[axis + 1 :]))
-
-
-def with_roles(x: Moments, shape: Sequence[int]) -> Axes:
-    """Axes of ``shape`` with the roles of ``x`` where the ranks agree, else of units."""
-    if len(shape) != len(x.axes):
-        return axes_of(shape)
-    return tuple(
-        (Atom(size, axis[0].role if axis else "units"),) if size != 1 else ()
-        for size, axis in zip(shape, x.axes, strict=True)
-    )
 
 
 def dims_of(x: Moments, axis: int) -> list[int]:

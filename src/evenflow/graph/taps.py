@@ -17,21 +17,6 @@ from evenflow.graph.moments import Array
 from evenflow.graph.pairs import counts
 
 
-@lru_cache(maxsize=4096)
-def landing_taps(
-    length_in: int, length_out: int, kernel: int, stride: int, padding: int, dilation: int
-) -> tuple[int, ...]:
-    """For each output position along one axis, the taps whose input position is inside the tensor.
-
-    Output o reads input o·stride − padding + tap·dilation. For a transposed convolution exchange
-    ``length_in`` and ``length_out``: its input positions scatter where a convolution's read.
-    """
-    return tuple(
-        sum(0 <= o * stride - padding + tap * dilation < length_in for tap in range(kernel))
-        for o in range(length_out)
-    )
-
-
 class Reads:
     """Along one axis: what each of ``small`` positions reads, by each tap, of ``large`` others."""
 
