@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from evenflow.study.arrays import Arrays
-from evenflow.study.glorot2010.models import MODELS, results, wanted
+from evenflow.study.glorot2010.models import MODELS, results, training, wanted
 from evenflow.study.glorot2010.scales import COLUMNS, Scale, column
 from evenflow.study.runner import Lookup
 from evenflow.study.section import Exhibit, Finding, Section, Table
@@ -49,7 +49,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
         for model in MODELS
         for data in scale.data
     }
-    tables = [_errors(scale, cells)]
+    tables = [_errors(scale, cells), _rates(scale, cells, lookup)]
     tables += [
         _pairs(data, cells) for data in scale.data if any(cells[m.name, data] for m in MODELS)
     ]
@@ -107,6 +107,22 @@ def _ours(
     apart = mcnemar(_wrong(rivals[name]), _wrong(rivals[leader])) < LEVEL
     star = "*" if len(rivals) > 1 and not apart else ""
     return f"{mean:.2f}{spread}{star}", f"{mean - published:+.2f}"
+
+
+def _rates(scale: Scale, cells: dict[tuple[str, str], Cell], lookup: Lookup) -> Table:
+    """The learning rate of each model, and of which ones it is the best."""
+    rows = []
+    for model in MODELS:
+        row = [model.name]
+        for data in scale.data:
+            cell = cells[model.name, data]
+            tried = [r for r in scale.rates if lookup(training(model, data, scale, r)) is not None]
+            of = ", ".join(f"{rate:g}" for rate in tried)
+            row.append(f"{cell[0][0].rate:g} of {of}" if cell else "–")
+        rows.append(row)
+    return Table(
+        ("", *scale.data), rows, "Learning rate with the least validation error, of those tried."
+    )
 
 
 def _pairs(data: str, cells: dict[tuple[str, str], Cell]) -> Table:
