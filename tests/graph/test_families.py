@@ -122,6 +122,10 @@ SHAPE = {
     "repeated": (Function(lambda x: x.repeat(1, 2, 3)), TOKENS),
     "pad with zeros": (Function(lambda x: F.pad(x, (0, 0, 2, 1))), TOKENS),
     "pad with a number": (Function(lambda x: F.pad(x, (3, 0), value=2.0)), TOKENS),
+    "pad images": (Function(lambda x: F.pad(x, (1, 2, 0, -1), value=0.5)), IMAGES),
+    "reflect": (Function(lambda x: F.pad(x, (2,) * 4, mode="reflect")), IMAGES),
+    "replicate": (Function(lambda x: F.pad(x, (2,) * 4, mode="replicate")), IMAGES),
+    "circular": (Function(lambda x: F.pad(x, (3, 0), mode="circular")), ROWS),
     "joined": (Function(lambda x, w: torch.cat([x, w], -1), (5, 6, 4)), TOKENS),
     "stacked": (Function(lambda x, w: torch.stack([x, w], 1), (5, 6, 8)), TOKENS),
 }
@@ -135,6 +139,8 @@ POOLING = {
     "average, padding not counted": (nn.AvgPool1d(3, 2, 1, count_include_pad=False), ROWS),
     "average, ceiling": (nn.AvgPool2d(3, 3, 1, ceil_mode=True), IMAGES),
     "average, another divisor": (nn.AvgPool2d(2, divisor_override=3), IMAGES),
+    "maximum": (nn.MaxPool2d(2), IMAGES, 0.08),
+    "maximum, adaptive": (nn.AdaptiveMaxPool1d(3), ROWS, 0.08),
     "average, adaptive": (nn.AdaptiveAvgPool2d((3, 7)), IMAGES),
 }
 CASES = {

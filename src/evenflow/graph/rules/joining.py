@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from math import prod
+from functools import lru_cache
+from math import isfinite, prod
+from typing import Literal
 
 import numpy as np
 
+from evenflow.errors import NoRuleError
 from evenflow.graph import pairs as pairing
 from evenflow.graph.layout import reshaped, sliced, unsqueezed
 from evenflow.graph.moments import Atom, Moments, Role, aligned
+from evenflow.graph.resample import resampled
 from evenflow.graph.rules.registry import Cotangents, Step, register
+from evenflow.graph.taps import Reads
 
 
 def _joined_axis(step: Step) -> int:
@@ -87,55 +93,50 @@ def _joined_back(step: Step, cotangent: Moments) -> Cotangents:
 register("cat", "stack", "concat", "hstack", forward=_joined, backward=_joined_back)
 
 
-def _rim(step: Step) -> float | None:
-    """The number that fills the rim; None where edges are reflected or repeated."""
-    if step.node.arguments.get("mode", "constant") != "constant":
-        return None
-    return step.number("value")
+_MODES: dict[object, Literal["reflect", "edge", "wrap"]] = {
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+}
+
+
+def _padding(step: Step) -> Iterator[tuple[int, Reads]]:
+    """Axes that are padded, and what each place reads of what was there."""
+    given = step.node.arguments.get("pad")
+    mode = step.node.arguments.get("mode", "constant")
+    sides = [int(n) for n in given if isinstance(n, int)] if isinstance(given, tuple) else []
+    for axis, left, right in zip(
+        range(len(step.node.shape))[::-1], sides[::2], sides[1::2], strict=False
+    ):
+        size = step.shape("input")[axis]
+        if left or right:
+            yield axis, padding_reads(size, left, right, str(mode))
+
+
+@lru_cache(maxsize=1024)
+def padding_reads(size: int, left: int, right: int, mode: str) -> Reads:
+    """``size`` places with some more, or fewer, on either side."""
+    if mode in _MODES:
+        source = np.pad(np.arange(size), (left, right), mode=_MODES[mode])
+    else:
+        source = np.arange(-left, size + right)
+    return Reads(source[:, None], size)
 
 
 def _padded(step: Step) -> Moments:
-    x, rim = step.of("input"), _rim(step)
-    for axis, size in enumerate(step.node.shape):
-        if size != x.shape[axis]:
-            x = _widened(x, axis, size, rim)
-    return x
-
-
-def _widened(x: Moments, axis: int, size: int, rim: float | None) -> Moments:
-    """One axis longer or shorter: by a constant, or by more of the same numbers."""
-    inside = x.shape[axis]
-    if rim is None or size < inside:
-        return sliced(x, axis, size)
-    same, other = _along(x, axis)
-    share, pairs = inside / size, size * (size - 1)
-    kept = inside * (inside - 1) / pairs
-    between = 2 * inside * (size - inside) / pairs
-    outside = 1 - kept - between
-    filled = Moments.constant(1.0, (1,) * len(x.axes))
-    same = _added(replace(same, pairs=share * same.pairs), filled, (1 - share) * rim**2)
-    other = _added(
-        replace(other, pairs=kept * other.pairs),
-        filled,
-        between * x.mean * rim + outside * rim**2,
-    )
-    a, b, axes = aligned(same, other)
-    a, b = np.broadcast_arrays(a, b)
-    before = sum(len(each) for each in axes[:axis])
-    atoms = x.axes[axis] or (Atom(size, "positions"),)
-    axes = (*axes[:axis], (Atom(size, atoms[0].role),), *axes[axis + 1 :])
-    return Moments(share * x.mean + (1 - share) * rim, np.stack([a, b], axis=before), axes)
+    value = step.number("value")
+    if not isfinite(value):
+        raise NoRuleError("padding with what is not finite")
+    x = step.of("input").plus(Moments.constant(-value))  # so that the rim is zero
+    for axis, reads in _padding(step):
+        x = resampled(x, axis, reads)
+    return x.plus(Moments.constant(value))
 
 
 def _padded_back(step: Step, cotangent: Moments) -> Cotangents:
-    # A constant rim keeps its part of the gradient; a repeated one hands it on.
-    found, kept = cotangent, 1.0
-    for axis, size in enumerate(step.shape("input")):
-        if found.shape[axis] != size:
-            kept *= found.shape[axis] / size
-            found = sliced(found, axis, size)
-    found = found if _rim(step) is not None else found.scaled(kept**0.5)
-    return {step.name("input"): found}
+    for axis, reads in _padding(step):
+        cotangent = resampled(cotangent, axis, reads, scatter=True)
+    return {step.name("input"): cotangent}
 
 
 register("pad", "constant_pad_nd", forward=_padded, backward=_padded_back)

@@ -185,14 +185,16 @@ register("unbind", forward=_unbind, backward=_split_back)
 
 def _getitem(step: Step) -> Moments:
     index = int(step.number("index"))
-    several = step.several.get(step.name("input"))
-    if several is None or index >= len(several):
+    several = step.several.get(step.name("input"), ())
+    if not several and index == 0:  # the other results are indices
+        return step.of("input")
+    if index >= len(several):
         raise NoRuleError(f"no result {index} of {step.name('input')!r}")
     return several[index]
 
 
-def _getitem_back(step: Step, _cotangent: Moments) -> Cotangents:
-    raise NoRuleError(f"no result of {step.name('input')!r}")
+def _getitem_back(step: Step, cotangent: Moments) -> Cotangents:
+    return {step.name("input"): cotangent}
 
 
 register("getitem", forward=_getitem, backward=_getitem_back)
