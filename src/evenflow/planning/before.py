@@ -12,7 +12,9 @@ PRELU_SLOPE = 0.25
 """He et al. 2015: the slope of a PReLU before training."""
 _TRANSPARENT = ORDER_ONLY | PARTS | {"dropout", "feature_dropout", "constant_pad_nd", "pad"}
 _POOLS = ("max_pool", "avg_pool", "adaptive_")
-NORMS = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
+NORMS = frozenset(
+    {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "standardise"}
+)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import prod
 
 from evenflow.graph.graph import Graph, Node, Ref
+from evenflow.graph.rules.shape import ORDER_ONLY
 from evenflow.planning.held import LOOKED_THROUGH, Held, held
 from evenflow.planning.packed import packed_sizes
 from evenflow.planning.recurrent import RECURRENT, recurrent_weights
@@ -246,18 +247,47 @@ def _prelu(graph: Graph, node: Node) -> Iterator[Use]:
 
 
 def _added(graph: Graph, node: Node) -> Iterator[Use]:
-    """A vector added to a weight's output is its bias; anything else added is left alone."""
+    """A vector added to a weight's output is its bias, to a normalised tensor its shift; anything
+    else added is left alone."""
+    for parameter, partner in _vectors(graph, node):
+        if partner.op in _WEIGHTED:
+            yield Use(parameter, "bias", node.name)
+        elif _is_normalised(graph, partner) or any(
+            _is_normalised(graph, behind) for _, behind in _vectors(graph, partner)
+        ):
+            yield Use(parameter, "shift", node.name)
+
+
+def _multiplied(graph: Graph, node: Node) -> Iterator[Use]:
+    """A vector that multiplies what was just normalised is the normalisation's scale, written out;
+    anything else that multiplies is left alone."""
+    for parameter, partner in _vectors(graph, node):
+        if _is_normalised(graph, partner):
+            yield Use(parameter, "scale", node.name)
+
+
+def _vectors(graph: Graph, node: Node) -> Iterator[tuple[str, Node]]:
+    """Each parameter of a sum or product that is a vector, and what made the other operand."""
+    if node.op not in ("add", "mul"):
+        return
     for argument, other in (("other", "input"), ("input", "other")):
-        found, partner = _held(graph, node, argument), graph.node(_name(node, other))
-        vector = found is not None and max(graph.shape(_name(node, argument)), default=1) == prod(
-            graph.shape(_name(node, argument))
-        )
-        if found and vector and partner is not None and partner.op in _WEIGHTED:
-            yield Use(found.parameter, "bias", node.name)
+        found = _held(graph, node, argument)
+        partner = graph.node(_name(node, other))
+        while partner is not None and partner.op in ORDER_ONLY:
+            partner = graph.node(_name(partner, "input"))
+        shape = graph.shape(_name(node, argument)) if found is not None else ()
+        if found and partner is not None and max(shape, default=1) == prod(shape):
+            yield found.parameter, partner
+
+
+def _is_normalised(graph: Graph, node: Node) -> bool:
+    """Whether an operation only normalises, its scale and shift still to come."""
+    return node.op in _NORMS and not any(name in graph.parameters for _, name in node.refs())
 
 
 _CONVOLUTIONS = tuple(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))
 _WEIGHTED = frozenset({"linear", "matmul", "mm", "bmm", "einsum", "bilinear", *_CONVOLUTIONS})
+_NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "standardise")
 _READERS: dict[str, Reader] = {
     "linear": _linear,
     "matmul": _product("input", "other"),
@@ -270,7 +300,8 @@ _READERS: dict[str, Reader] = {
     "embedding": _embedding,
     "prelu": _prelu,
     "add": _added,
+    "mul": _multiplied,
     **dict.fromkeys(_CONVOLUTIONS, _conv),
     **dict.fromkeys(RECURRENT, _recurrent),
-    **dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"), _norm),
+    **dict.fromkeys(_NORMS, _norm),
 }
