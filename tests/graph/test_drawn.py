@@ -80,3 +80,9 @@ def test_masked_elements_are_minus_infinity():
 
 def of_square():
     return Moments.independent(shape=(3, 5, 5)).axes
+
+
+def test_of_nothing_nothing_varies():
+    zeros = measured(np.zeros((4, 3, 5)), ROLES)
+    assert (zeros.second, zeros.spread) == (0.0, 0.0)
+    assert not drawn(zeros, np.random.default_rng(0)).any()

@@ -49,6 +49,10 @@ def measured(values: npt.ArrayLike, roles: Sequence[Role] = (), distances: int =
     )
 
 
+_NOTHING = 1e-150
+"""A mean square whose square is no number."""
+
+
 def _spreads(x: Array, roles: Sequence[Role]) -> tuple[float, float]:
     """Relative variance of the mean square from one position to another, and from one example to
     another: that of the lognormal law whose logarithms vary as much, for it is divided by.
@@ -65,7 +69,9 @@ def _spreads(x: Array, roles: Sequence[Role]) -> tuple[float, float]:
         width = min(_NEIGHBOURS, energy.shape[axis])
         energy = np.lib.stride_tricks.sliding_window_view(energy, width, axis).mean(-1)
     each = energy.mean(axis=tuple(places)) if places else energy
-    mean = max(float(energy.mean()), 1e-300)
+    mean = float(energy.mean())
+    if mean < _NOTHING:
+        return 0.0, 0.0
     return float(energy.var()) / mean**2, _lognormal(each)
 
 
