@@ -58,3 +58,13 @@ def test_many_numbers_of_keys_are_interpolated():
         [at(1.0, n).square[0] for n in keys[::97]],
         rtol=2e-3,
     )
+
+
+def test_of_very_unlike_logits_the_largest_takes_nearly_all():
+    keys = 20
+    found = at(80.0, keys), at(1e4, keys)
+    u = np.random.default_rng(0).normal(0, 80**0.5, (100_000, keys))
+    p = np.exp(u - u.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    assert found[0].square[0] == pytest.approx(keys * (p**2).sum(axis=1).mean(), rel=0.01)
+    assert found[0].square[0] <= found[1].square[0] <= keys

@@ -17,7 +17,6 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from evenflow.errors import NoRuleError
 from evenflow.graph import pairs as pairing
 from evenflow.graph.competition import Competition, competition
 from evenflow.graph.layout import dims_of
@@ -25,8 +24,8 @@ from evenflow.graph.moments import Array, Atom, Moments, aligned
 from evenflow.graph.visible import Visible, everything, visible
 
 _Ends = Callable[[Array, Competition], tuple[Array, Array]]
-_LARGEST = 200.0
-"""Variance of logits above which exponentials overflow; the largest then takes all."""
+_LARGEST = 500.0
+"""Exponents above which e^v overflows."""
 
 
 def softmax(z: Moments, axis: int, seen: Visible | None = None) -> Moments:
@@ -101,11 +100,10 @@ class _Rows:
         """What the logits of different keys share."""
         self.kappa = self.z.pairs - self.common
         self.variance = max(float(self.kappa.flat[0]), 0.0)
-        if self.variance > _LARGEST:
-            raise NoRuleError("a softmax of logits so large that only the largest counts")
-        alike = np.clip(self.kappa, -self.variance, self.variance)
-        whole = np.expm1(self.variance)
-        self.alike = np.expm1(alike) / whole if whole > 0 else np.ones_like(alike)
+        self.shrink = min(1.0, _LARGEST / max(self.variance, 1e-300))
+        alike = np.clip(self.kappa, -self.variance, self.variance) * self.shrink
+        self.whole = float(np.expm1(self.variance * self.shrink))
+        self.alike = np.expm1(alike) / self.whole if self.whole > 0 else np.ones_like(alike)
         """0 for two rows that have nothing in common, 1 for the same row."""
 
     def mean(self, ends: _Ends) -> Array:
@@ -139,10 +137,11 @@ class _Rows:
         """Cov(log Σe^u, log Σe^u′) = κ ∫₀¹ E[Σ p p′ at τκ] dτ, for each case."""
         size = float(self.seen.size)
         most = float(competition(self.variance, np.array([size])).square[0])
-        kappa, whole = np.take(self.kappa, [0], axis=self.dim), np.expm1(self.variance)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            grown = np.where(np.abs(kappa) > 1e-9, np.expm1(kappa) - kappa, kappa**2 / 2)
-        return np.asarray((kappa + (most - 1) * (grown / whole if whole > 0 else 0.0)) / size)
+        kappa = np.take(self.kappa, [0], axis=self.dim)
+        exponent = np.clip(kappa, -self.variance, self.variance) * self.shrink
+        grown = np.where(np.abs(exponent) > 1e-6, np.expm1(exponent) - exponent, exponent**2 / 2)
+        share = grown / self.whole / self.shrink if self.whole > 0 else 0.0
+        return np.asarray((kappa + (most - 1) * share) / size)
 
 
 def _passing(keys: Array, at: Competition) -> tuple[Array, Array]:

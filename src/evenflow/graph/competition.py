@@ -12,15 +12,15 @@ small v, e^v for many keys, and never more than n.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from evenflow.graph.moments import Array
 
-_SMALL = 1e-9
-"""Below this variance of the logits all p are 1/n."""
+_SMALL, _LARGEST = 1e-9, 80.0
+"""Below this variance of the logits all p are 1/n; above it the largest takes nearly all."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class Competition:
 
 def competition(variance: float, keys: Array) -> Competition:
     """Of independent logits of this variance, for each number of ``keys``, which may be broken."""
+    if variance > _LARGEST:  # the logarithm is that of the largest, and as wide as all are
+        found = competition(_LARGEST, keys)
+        return replace(found, logarithm=found.logarithm * math.sqrt(variance / _LARGEST))
     if variance < _SMALL:
         one = np.ones_like(keys)
         return Competition(one, one, one, np.log(keys))
@@ -81,10 +84,10 @@ def _transforms(variance: float) -> tuple[Array, Array]:
     """λ on a logarithmic grid, and g_0 … g_4 there."""
     deviation = math.sqrt(variance)
     t = np.arange(-8.0, 8.0 + 4 * deviation, 0.125)  # e^{4u} moves the density by 4σ
-    density = np.exp(-t * t / 2)
-    density /= density.sum()
-    exponential = np.exp(deviation * t)
+    level = math.log(0.125 / math.sqrt(2 * math.pi))
+    u = deviation * t
     lam = np.exp(np.arange(-34.0 - 8 * deviation, 8.0 + 8 * deviation, 0.125))
-    damped = np.exp(-np.outer(lam, exponential))
-    powers = np.stack([density * exponential**a for a in range(5)], axis=1)
+    with np.errstate(under="ignore"):
+        damped = np.exp(-np.outer(lam, np.exp(u)))
+        powers = np.stack([np.exp(a * u - t * t / 2 + level) for a in range(5)], axis=1)
     return lam, (damped @ powers).T

@@ -25,10 +25,12 @@ class _Attention:
     step: Step
 
     @cached_property
+    def scale(self) -> float:
+        return self.step.number("scale", self.step.shape("query")[-1] ** -0.5)
+
+    @cached_property
     def query(self) -> Moments:
-        scale = self.step.node.arguments.get("scale")
-        by = scale if isinstance(scale, (int, float)) else self.step.shape("query")[-1] ** -0.5
-        return self.step.of("query").scaled(float(by))
+        return self.step.of("query").scaled(self.scale)
 
     @cached_property
     def key(self) -> Moments:
@@ -87,11 +89,10 @@ def _attention_back(step: Step, cotangent: Moments) -> Cotangents:
     last = len(use.logits.axes) - 1
     to_logits = softmax_back(use.logits, to_probabilities, last, use.seen)
     to_query, to_key = product_back(use.query, use.key, to_logits)
-    scale = (use.query.second / step.of("query").second) ** 0.5 if use.query.second else 1.0
     rank = len(to_key.axes)
     turned = permuted(to_key, [*range(rank - 2), rank - 1, rank - 2])
     return step.total(
-        ("query", to_query.scaled(scale)),
+        ("query", to_query.scaled(use.scale)),
         ("key", _once(step, "key", turned)),
         ("value", _once(step, "value", to_value)),
         ("attn_mask", to_logits),
