@@ -33,14 +33,31 @@ def defaults(group: click.Group) -> dict[str, dict[str, Any]]:
                 remedy=(f"did you mean {close[0]}? " if close else "")
                 + f"Known: {', '.join(sorted(known))}",
             )
-    return {
-        verb: {
-            str(own[key].name): _accepted(own[key], key, value, path)
-            for key, value in table.items()
-            if key in own
-        }
-        for verb, own in options.items()
-    }
+    found: dict[str, dict[str, Any]] = {verb: {} for verb in options}
+    for key, value in table.items():
+        for verb, accepted in _accepting(options, key, value, path).items():
+            found[verb][str(options[verb][key].name)] = accepted
+    return found
+
+
+def _accepting(
+    options: dict[str, dict[str, click.Option]], key: str, value: Any, path: Path
+) -> dict[str, Any]:
+    """The verbs whose option takes the value: two verbs may offer different choices under one name.
+
+    Raises ``InputError`` if none does.
+    """
+    taken: dict[str, Any] = {}
+    refusals: list[InputError] = []
+    for verb, own in options.items():
+        if key in own:
+            try:
+                taken[verb] = _accepted(own[key], key, value, path)
+            except InputError as error:
+                refusals.append(error)
+    if not taken:
+        raise refusals[0]
+    return taken
 
 
 def _table(folder: Path) -> tuple[Path, dict[str, Any]]:
