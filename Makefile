@@ -6,7 +6,7 @@ USABLE := $(VENV)/.usable
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint clean test-pythons bench-derive bench-derive-cost bench-fill bench-init bench-kills bench-levels bench-paper bench-rules bench-scale bench-shapeset bench-shards bench-theory bench-trainability bench-training
+.PHONY: run test lint clean test-pythons bench-derive bench-derive-cost bench-fill bench-init bench-kills bench-levels bench-paper bench-rules bench-watch bench-watch-long bench-scale bench-shapeset bench-shards bench-theory bench-trainability bench-training
 .DEFAULT_GOAL := run
 
 $(USABLE): pyproject.toml constraints.txt
@@ -85,6 +85,12 @@ bench-training: $(INSTALLED)  ## updates of the paper's network against a plain 
 
 bench-kills: $(INSTALLED)  ## a study killed twenty times against one left in peace
 	$(BIN)/python benchmarks/study_kills.py
+
+bench-watch: $(INSTALLED)  ## what ef.watch costs beside a plain loop and beside others
+	$(BIN)/python benchmarks/watch.py
+
+bench-watch-long: $(INSTALLED)  ## memory, file and report of 200,000 sampled steps
+	$(BIN)/python benchmarks/watch_long.py
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,12 @@ def _codes(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...
     type=click.Path(path_type=Path, dir_okay=False),
     help="The stored plan that a checkpoint was initialised with, to compare with.",
 )
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Compare with the signal profile in FILE; where there is none yet, store it.",
+)
 @click.option("--fix", is_flag=True, help="Try a plan on a copy, train both briefly, compare.")
 @click.option(
     "--scheme", metavar="NAME", default="auto", show_default=True, help="The plan that --fix tries."
@@ -92,6 +99,7 @@ def check(
     form: str | None,
     out: Path | None,
     plan_file: Path | None,
+    baseline: Path | None,
     fix: bool,
     scheme: str,
 ) -> None:
@@ -113,16 +121,19 @@ def check(
     rules: dict[str, Any] = {"select": select, "ignore": ignore}
     target = None
     if spec.startswith(PREFIX):
-        if inputs or target_file or loss or fix:
-            raise click.UsageError(
-                "a checkpoint is not run: leave --inputs and the like out"
-            )
+        if inputs or target_file or loss or fix or baseline:
+            raise click.UsageError("a checkpoint is not run: leave --inputs and the like out")
         report = audited(spec, plan_file, **rules)
     elif plan_file is not None:
         raise click.UsageError("--plan is for a checkpoint: checkpoint:DIR")
     else:
         rules["seed"] = seed
         target, report = _measured(spec, inputs, target_file, loss, rules)
+        if baseline is not None:
+            from evenflow.cli.gate import gate
+
+            again = partial(_measured, spec, inputs, target_file, loss)
+            report = gate(report, baseline, lambda seed: again({**rules, "seed": seed})[1], seed)
     report = replace(report, command=command_line(ctx))
     if fix and not report.diagnosis.findings:
         console().print("Nothing was found, so there is nothing to fix.")

@@ -16,7 +16,15 @@ from evenflow.record.audit import Audit
 from evenflow.record.record import Record
 
 Family = Literal[
-    "forward", "backward", "weights", "loss", "inputs", "checkpoint", "settings", "course"
+    "forward",
+    "backward",
+    "weights",
+    "loss",
+    "inputs",
+    "checkpoint",
+    "settings",
+    "course",
+    "baseline",
 ]
 _FAMILIES: Mapping[str, Family] = {
     "1": "forward",
@@ -27,6 +35,7 @@ _FAMILIES: Mapping[str, Family] = {
     "6": "checkpoint",
     "7": "settings",
     "8": "course",
+    "9": "baseline",
 }
 Need = Literal["path", "gradients", "examples", "activations", "loss", "inputs", "plan"]
 

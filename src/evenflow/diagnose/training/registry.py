@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from evenflow.diagnose.baseline import ProfileMoved
 from evenflow.diagnose.registry import rules
 from evenflow.diagnose.rule import Explained
 from evenflow.diagnose.training import (
@@ -21,8 +22,8 @@ from evenflow.diagnose.training.rule import TrainingRule
 
 
 def every_rule() -> tuple[Explained, ...]:
-    """Rules of both kinds, over a Record and over a Run, in the order of the codes."""
-    return (*rules(), *training_rules())
+    """Rules of every kind, over a Record, a Run and a stored profile, in the order of the codes."""
+    return (*rules(), *training_rules(), ProfileMoved())
 
 
 @cache

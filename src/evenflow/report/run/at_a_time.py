@@ -39,7 +39,7 @@ def histograms_chart(run: Run, way: Way) -> alt.LayerChart | None:
             counts = values.cells[sample, tensor].astype(float)
             low = float(values["histogram_low"][sample, tensor])
             high = float(values["histogram_high"][sample, tensor])
-            if counts.sum() == 0 or not high > low:
+            if counts.sum() == 0 or not 0 < high - low < math.inf:
                 continue
             zeros = float(values["zero_share"][sample, tensor])
             rows.append(_row(frame, row, name, counts.tolist(), (low, high), zeros))

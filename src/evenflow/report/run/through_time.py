@@ -58,14 +58,19 @@ def loss_rows(run: Run, series: str = "") -> list[Row]:
         {
             "step": int(run.steps[k]),
             "loss": compact(run.loss[k]),
-            "low": compact(run.loss_low[k]),
-            "high": compact(run.loss_high[k]),
+            "low": compact(_or(run.loss_low[k], run.loss[k])),
+            "high": compact(_or(run.loss_high[k], run.loss[k])),
             "said": figure(float(run.loss[k])),
             "series": series,
         }
         for k in moments(run, 400)
         if math.isfinite(run.loss[k])
     ]
+
+
+def _or(value: float, otherwise: float) -> float:
+    """A value where it is a finite number, else the other."""
+    return value if math.isfinite(value) else otherwise
 
 
 def event_rows(run: Run) -> list[Row]:
