@@ -147,7 +147,7 @@ NETWORKS = {
 def test_derived_moments_are_those_of_real_networks(name):
     model, shape = NETWORKS[name]
     found = network_errors(model, white(shape, 1.0))
-    for way, middle, largest in (("forward", 0.01, 0.05), ("backward", 0.02, 0.2)):
+    for way, middle, largest in (("forward", 0.01, 0.05), ("backward", 0.02, 0.25)):
         errors = list(found[way].values())
         assert np.median(errors) < middle, found[way]
         assert np.max(errors) < largest, found[way]

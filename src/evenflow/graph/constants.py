@@ -57,7 +57,7 @@ def of_constant(values: npt.NDArray[Any]) -> Moments:
 
 def _numbers(core: npt.NDArray[Any]) -> tuple[Array, npt.NDArray[np.bool_]]:
     """What is to be measured, and what is hidden."""
-    numbers = core.astype(np.float64)
+    numbers = np.array(core, dtype=np.float64)
     hidden = np.zeros(1, dtype=bool)
     if core.dtype.kind == "f":
         numbers[np.isnan(numbers) | np.isposinf(numbers)] = 0.0

@@ -208,7 +208,7 @@ def _products(step: Step, cotangent: Moments, unit: Moments) -> Moments:
     part = min(step.known[step.node.name].variance / max(z.variance, 1e-300), 1.0)
     leant = cotangent.times(replace(z, mean=0.0, pairs=leaning(z, reader.activation), spread=0.0))
     alone, tied, axes = aligned(product, leant)
-    return Moments(0.0, (1 - part) * alone + part * tied, axes)
+    return Moments(0.0, (1 - part) * alone + part * unit.variance * tied, axes)
 
 
 def _reader(step: Step) -> Node | None:
