@@ -107,10 +107,10 @@ def test_a_browser_draws_every_picture_and_the_slider_moves_the_moment(tmp_path)
             charts = page.locator(".chart").count()
             assert page.locator(".chart svg.marks").count() == charts > 10
             if name == "run":
-                before = page.locator("#histograms svg").inner_html()
+                before = page.locator("#histograms svg.marks").inner_html()
                 page.locator("#time").fill("0")
                 page.wait_for_function("document.getElementById('step').value === '0'")
                 page.wait_for_timeout(300)
-                assert page.locator("#histograms svg").inner_html() != before
+                assert page.locator("#histograms svg.marks").inner_html() != before
         assert faults == []
         browser.close()
