@@ -121,9 +121,10 @@ def roles_of(shape: tuple[int, ...]) -> tuple[Role, ...]:
     if len(shape) < 2:
         return ("examples",) * len(shape)
     places: list[Role] = ["positions"] * (len(shape) - 2)
+    found: list[Role] = ["examples", *places, "units"]
     if len(shape) >= 4:
-        return ("examples", "units", *places)
-    return ("examples", *places, "units")
+        found = ["examples", "units", *places]
+    return tuple(found)
 
 
 def _known(
