@@ -119,7 +119,8 @@ def roles_of(shape: tuple[int, ...]) -> tuple[Role, ...]:
     """What the axes of an input stand for: examples first; channels second in images and in
     nothing else; units last."""
     if len(shape) < 2:
-        return ("examples",) * len(shape)
+        alone: tuple[Role, ...] = ("examples",)
+        return alone * len(shape)
     places: list[Role] = ["positions"] * (len(shape) - 2)
     found: list[Role] = ["examples", *places, "units"]
     if len(shape) >= 4:
