@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from evenflow.study.arrays import Arrays
+from evenflow.study.glorot2010.judged import judged
 from evenflow.study.glorot2010.models import BY_NAME, best, training, wanted
 from evenflow.study.glorot2010.scales import Scale
 from evenflow.study.kinds import AnyTrial
@@ -61,7 +62,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
                 "Test error in % of online training, at the learning rate found for plain descent.",
             ),
         ],
-        findings=_findings(errors),
+        findings=_findings(scale, errors),
         scaled=[*scale.reduced(), *_fewer(scale)],
         data={"errors": errors},
     )
@@ -115,14 +116,15 @@ def _fewer(scale: Scale) -> list[str]:
     return [f"{scale.fixed_images:,} fixed images for the support-vector machine, not 100,000"]
 
 
-def _findings(errors: dict[str, dict[str, float]]) -> list[Finding]:
+def _findings(scale: Scale, errors: dict[str, dict[str, float]]) -> list[Finding]:
     standard, normalized = (errors[name] for name in NAMES)
     findings = []
     scaled = [f"steps by {method.replace('_', ' ')}" for method in METHODS[1:]]
     if {"plain", *scaled} <= standard.keys() and "plain" in normalized:
         helped = min(standard[words] for words in scaled)
         findings.append(
-            Finding(
+            judged(
+                scale,
                 "Step sizes of their own help standard tanh, but less than N does.",
                 normalized["plain"] < helped < standard["plain"],
                 f"{standard['plain']:.2f} % plain, {helped:.2f} % with the better of the two, "
@@ -133,7 +135,8 @@ def _findings(errors: dict[str, dict[str, float]]) -> list[Finding]:
         words = f"{shape} widths"
         if words in standard and words in normalized:
             findings.append(
-                Finding(
+                judged(
+                    scale,
                     f"N helps networks of {words} as well.",
                     normalized[words] < standard[words],
                     f"{normalized[words]:.2f} % against {standard[words]:.2f} %",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evenflow.study.glorot2010.judged import judged
 from evenflow.study.glorot2010.models import BY_NAME, first, wanted
 from evenflow.study.glorot2010.saturation import pictures, saturated
 from evenflow.study.glorot2010.scales import Scale
 from evenflow.study.runner import Lookup
-from evenflow.study.section import Exhibit, Finding, Section
+from evenflow.study.section import Exhibit, Section
 from evenflow.study.trial import Trial
 
 SHOWN = "Tanh N"
@@ -30,7 +31,8 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
             for each in (standard, result)
         ]
         findings.append(
-            Finding(
+            judged(
+                scale,
                 "Under the normalized initialisation tanh layers move together, like softsign's.",
                 spreads[1] < spreads[0],
                 f"98th percentile at the end, greatest layer over least: {spreads[1]:.2f} "

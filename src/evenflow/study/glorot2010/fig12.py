@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from evenflow.report.pictures import Picture
 from evenflow.study.charts import curves
+from evenflow.study.glorot2010.judged import judged
 from evenflow.study.glorot2010.looks import EPOCHS, UPDATES, errors
 from evenflow.study.glorot2010.models import MODELS, NORMALIZED, first, wanted
 from evenflow.study.glorot2010.scales import Scale
 from evenflow.study.runner import Lookup
-from evenflow.study.section import Exhibit, Finding, Section
+from evenflow.study.section import Exhibit, Section
 from evenflow.study.trial import Trial
 
 SHOWN = ("mnist", "cifar10")
@@ -67,7 +68,8 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
         ends = {model.name: float(result["test_error"][-1]) for model, result in found}
         if {"Tanh", "Tanh N"} <= ends.keys():
             findings.append(
-                Finding(
+                judged(
+                    scale,
                     f"Tanh N ends below tanh on {data}.",
                     ends["Tanh N"] < ends["Tanh"],
                     f"{100 * ends['Tanh N']:.2f} % against {100 * ends['Tanh']:.2f} %",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from evenflow.report.pictures import Picture
 from evenflow.study.arrays import Arrays
+from evenflow.study.glorot2010.judged import judged
 from evenflow.study.glorot2010.models import BY_NAME, first, wanted
 from evenflow.study.glorot2010.saturation import order, pictures, saturated
 from evenflow.study.glorot2010.scales import Scale
@@ -35,7 +36,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
         "activations. Tanh, above: the first layer saturates first, then the second, and so on "
         "upwards. Softsign, below: all layers move together, and less far.",
         pictures=drawn,
-        findings=_findings(tanh, softsign) if tanh and softsign else [],
+        findings=_findings(scale, tanh, softsign) if tanh and softsign else [],
         scaled=scale.reduced(),
         data={
             name: {"saturated": saturated(result)[-1].tolist()}
@@ -45,7 +46,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
     )
 
 
-def _findings(tanh: Arrays, softsign: Arrays) -> list[Finding]:
+def _findings(scale: Scale, tanh: Arrays, softsign: Arrays) -> list[Finding]:
     tops = {
         name: result["activation_p98"][-1]
         for name, result in (("tanh", tanh), ("softsign", softsign))
@@ -53,12 +54,14 @@ def _findings(tanh: Arrays, softsign: Arrays) -> list[Finding]:
     ratio = {name: float(top.max() / top.min()) for name, top in tops.items()}
     said = {name: ", ".join(f"{value:.2f}" for value in top) for name, top in tops.items()}
     return [
-        Finding(
+        judged(
+            scale,
             "Tanh layers saturate one after the other, from the first upwards.",
             order(tanh),
             f"98th percentiles at the end, layers 1 to {len(tops['tanh'])}: {said['tanh']}",
         ),
-        Finding(
+        judged(
+            scale,
             "Softsign layers move together, and less far than tanh's.",
             bool(ratio["softsign"] < ratio["tanh"] and tops["softsign"].max() < tops["tanh"].max()),
             f"98th percentiles at the end: {said['softsign']}; greatest over least "

@@ -11,6 +11,7 @@ from evenflow.report.pictures import Picture
 from evenflow.study.arrays import Arrays
 from evenflow.study.charts import curves, histograms
 from evenflow.study.glorot2010 import fig3
+from evenflow.study.glorot2010.judged import judged
 from evenflow.study.glorot2010.looks import layers, moments, shapes
 from evenflow.study.glorot2010.models import BY_NAME, first
 from evenflow.study.glorot2010.scales import Scale
@@ -53,7 +54,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
         shows="Tanh, above: modes at −1 and 1, saturated, and at 0, linear. Softsign, below: mass "
         "around ±0.6 to ±0.8, at the knees, where units are neither.",
         pictures=pictures,
-        findings=[_finding(name, result) for name, result in found.items() if result],
+        findings=[_finding(scale, name, result) for name, result in found.items() if result],
         scaled=scale.reduced(),
     )
 
@@ -88,15 +89,17 @@ def _sliding(result: Arrays | None) -> alt.LayerChart | None:
     )
 
 
-def _finding(name: str, result: Arrays) -> Finding:
+def _finding(scale: Scale, name: str, result: Arrays) -> Finding:
     counts = result["activation_histogram"][-1].sum(0)
     middles = np.abs(np.linspace(-1, 1, CELLS + 1)[:-1] + 1 / CELLS)
     ends, knees = counts[middles > 0.9].sum(), counts[(middles > 0.6) & (middles < 0.8)].sum()
+    tenth = 0.1 * counts.sum()
     said = f"{100 * ends / counts.sum():.1f} % beyond ±0.9, "
     said += f"{100 * knees / counts.sum():.1f} % between 0.6 and 0.8"
     if name == "Tanh":
-        return Finding("Tanh units gather at ±1.", bool(ends > knees), said)
-    return Finding("Softsign units gather at the knees, not at ±1.", bool(knees > ends), said)
+        return judged(scale, "Tanh units gather at ±1.", bool(ends > max(knees, tenth)), said)
+    claim = "Softsign units gather at the knees, not at ±1."
+    return judged(scale, claim, bool(knees > max(ends, tenth)), said)
 
 
 EXHIBIT = Exhibit("fig4", "activations at the end of learning", wants, draw)

@@ -9,6 +9,7 @@ import numpy as np
 from evenflow.report.pictures import Picture
 from evenflow.study.arrays import Arrays
 from evenflow.study.charts import Look, curves
+from evenflow.study.glorot2010.judged import judged
 from evenflow.study.glorot2010.looks import EPOCHS, UPDATES, Time, by_layer, layers
 from evenflow.study.glorot2010.models import BY_NAME, first, wanted
 from evenflow.study.glorot2010.scales import Scale
@@ -39,7 +40,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
         shows="Level at the start under both initialisations, the layers' weight gradients drift "
         "apart during training under the standard one, and stay together under the normalized one.",
         pictures=pictures,
-        findings=_findings(found),
+        findings=_findings(scale, found),
         scaled=scale.reduced(),
         data={
             name: {"greatest_over_least": _apart(result).tolist()}
@@ -83,13 +84,14 @@ def _apart(result: Arrays) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.asarray(sds.max(1) / sds.min(1))
 
 
-def _findings(found: dict[str, Arrays | None]) -> list[Finding]:
+def _findings(scale: Scale, found: dict[str, Arrays | None]) -> list[Finding]:
     standard, normalized = (found[name] for name in SHOWN)
     if standard is None or normalized is None:
         return []
     worst = [float(np.median(_apart(result)[1:])) for result in (standard, normalized)]
     return [
-        Finding(
+        judged(
+            scale,
             "Weight gradients drift apart under the standard initialisation and stay level under "
             "the normalized one.",
             worst[0] > 2 * worst[1] if len(_apart(standard)) > 2 else None,

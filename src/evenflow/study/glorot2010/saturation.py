@@ -69,13 +69,13 @@ def saturated(result: Arrays) -> NDArray[np.float64]:
 
 
 def order(result: Arrays) -> bool | None:
-    """Whether the layers saturate from the first upwards; None where none is saturated yet.
+    """Whether the layers saturate from the first upwards; None where hardly any is yet.
 
     Each layer but the first must at no look be more saturated than all those below it, looks at
     which hardly anything is saturated left out.
     """
     shares = saturated(result)
     looks = shares[shares.max(1) > 0.01]
-    if not len(looks):
+    if len(looks) < 3:
         return None
     return bool((looks.argmax(1) == 0).mean() > 0.5 and looks[0].argmax() == 0)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from evenflow.study.arrays import Arrays
+from evenflow.study.glorot2010.judged import judged
 from evenflow.study.glorot2010.models import MODELS, results, training, wanted
 from evenflow.study.glorot2010.scales import COLUMNS, Scale, column
 from evenflow.study.runner import Lookup
@@ -60,7 +61,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
         "networks of this depth hardly learn Shapeset at all: 82.61 % is nearly the 83.33 % of "
         "always guessing the commonest class.",
         tables=tables,
-        findings=_findings(cells),
+        findings=_findings(scale, cells),
         scaled=scale.reduced(),
         data={
             f"{name} on {data}": {
@@ -158,7 +159,7 @@ def _wrong(result: Arrays) -> Wrong:
     return wrong
 
 
-def _findings(cells: dict[tuple[str, str], Cell]) -> list[Finding]:
+def _findings(scale: Scale, cells: dict[tuple[str, str], Cell]) -> list[Finding]:
     findings = []
     plain, normal = cells["Tanh", "shapeset"], cells["Tanh N", "shapeset"]
     if plain and normal:
@@ -166,7 +167,8 @@ def _findings(cells: dict[tuple[str, str], Cell]) -> list[Finding]:
         p = mcnemar(first, second)
         better = second.mean() < first.mean()
         findings.append(
-            Finding(
+            judged(
+                scale,
                 f"Tanh N beats tanh on Shapeset (p < {LEVEL}).",
                 bool(better and p < LEVEL),
                 f"{100 * second.mean():.2f} % against {100 * first.mean():.2f} %, p = {_p(p)}",
@@ -176,7 +178,8 @@ def _findings(cells: dict[tuple[str, str], Cell]) -> list[Finding]:
     if sigmoid:
         error = 100 * float(sigmoid[0][1]["test_error"][-1])
         findings.append(
-            Finding(
+            judged(
+                scale,
                 "Sigmoid with five hidden layers stays near the plateau of the priors.",
                 abs(error - PLATEAU) < 2,
                 f"{error:.2f} %, the plateau is at {PLATEAU} %",
