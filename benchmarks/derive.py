@@ -212,7 +212,8 @@ def main() -> None:
             f"{name:26} {len(found):7d} "
             f"{summary([r.forward for r in found], [r.forward_error for r in found]):34} "
             f"{summary([r.backward for r in found], [r.backward_error for r in found]):34} "
-            f"{inside([r.forward_inside for r in found])} {inside([r.backward_inside for r in found])}"
+            f"{inside([r.forward_inside for r in found])} "
+            f"{inside([r.backward_inside for r in found])}"
             f" {seconds:.2f} s",
             flush=True,
         )

@@ -20,7 +20,7 @@ from torch import nn
 
 import evenflow as ef
 
-RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 BATCH = 64
 
 
@@ -32,10 +32,10 @@ def tanh_perceptron() -> nn.Module:
 
 
 def plain_convolutions() -> nn.Module:
-    layers: list[nn.Module] = [nn.Conv2d(1, 24, 3, padding=1), nn.ReLU()]
+    layers: list[nn.Module] = [nn.Conv2d(1, 16, 3, padding=1), nn.Tanh()]
     for _ in range(28):
-        layers += [nn.Conv2d(24, 24, 3, padding=1), nn.ReLU()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(96, 10))
+        layers += [nn.Conv2d(16, 16, 3, padding=1), nn.Tanh()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))
 
 
 class ResidualPerceptron(nn.Module):
@@ -150,7 +150,7 @@ def train(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=[])
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
