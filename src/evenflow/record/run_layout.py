@@ -3,7 +3,7 @@
 A training goes on while it is watched, so of a large tensor a sample is read. It keeps examples
 together, for what concerns units (dead ones, what examples have in common), and reads memory in
 runs, for speed. At most ``EXAMPLES`` examples and about ``ELEMENTS`` elements are read: the second
-moment of a normal tensor is then right to √(2/16384) = 1.1 % (one standard error).
+moment of a normal tensor is then right to √(2/8192) = 1.6 % (one standard error).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-ELEMENTS = 2**14
+ELEMENTS = 2**13
 """About how many elements of a tensor are read at a sampled step."""
 EXAMPLES = 64
 """Most examples that are read, evenly spread over the batch."""

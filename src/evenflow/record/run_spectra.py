@@ -1,4 +1,4 @@
-"""Quantities of a tensor that are too dear for every sample: effective rank, exact percentiles."""
+"""Quantities of a tensor that are too dear for every sample: effective rank, finer percentiles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST = 2**20
+_MOST = 2**16
 """Most elements that percentiles are taken from; an even part of a larger tensor."""
 
 
@@ -35,7 +35,7 @@ def effective_rank(rows: NDArray[np.floating[Any]]) -> float:
     return min(float(whole / squares), width) if squares > 0 else width
 
 
-def exact_percentiles(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
+def fine_percentiles(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
     """2nd and 98th percentile of the finite values."""
     part = values[:: -(-values.size // _MOST)]
     part = part[np.isfinite(part)]

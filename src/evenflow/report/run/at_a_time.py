@@ -34,14 +34,15 @@ def histograms_chart(run: Run, way: Way) -> alt.LayerChart | None:
     numbers = drawn(run, way, _MOST_LAYERS)
     known, rows = names(run, way, numbers), list[Row]()
     values = readings(run, way)
+    lows, highs = values["histogram_low"], values["histogram_high"]
+    zero_shares = values["zero_share"]
     for frame, sample in enumerate(frames(run)):
         for row, (tensor, name) in enumerate(zip(numbers, known, strict=True)):
             counts = values.cells[sample, tensor].astype(float)
-            low = float(values["histogram_low"][sample, tensor])
-            high = float(values["histogram_high"][sample, tensor])
+            low, high = float(lows[sample, tensor]), float(highs[sample, tensor])
             if counts.sum() == 0 or not 0 < high - low < math.inf:
                 continue
-            zeros = float(values["zero_share"][sample, tensor])
+            zeros = float(zero_shares[sample, tensor])
             rows.append(_row(frame, row, name, counts.tolist(), (low, high), zeros))
     return _ridgeline(rows, len(numbers), way) if rows else None
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from evenflow.record.jacobian import mean_singular_value
 from evenflow.record.run_layout import Layout, sampled
-from evenflow.record.run_spectra import effective_rank, exact_percentiles
+from evenflow.record.run_spectra import effective_rank, fine_percentiles
 from evenflow.record.run_sums import QUANTITIES
 from evenflow.record.run_writer import Reading
 from evenflow.theory.activations import find
@@ -59,7 +59,7 @@ class Spectra:
         def use(values: Array, layout: Layout) -> None:
             rows = _rows(values, layout)
             self._found[layer.number, "effective_rank"] = effective_rank(rows)
-            low, high = exact_percentiles(values)
+            low, high = fine_percentiles(values)
             self._found[layer.number, "percentile_2"] = low
             self._found[layer.number, "percentile_98"] = high
 
