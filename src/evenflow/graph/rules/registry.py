@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy.typing as npt
@@ -85,10 +84,6 @@ class Step:
                 own = gathered(gradient, self.of(argument))
                 found[name] = found[name].plus(own) if name in found else own
         return found
-
-    def copies(self, argument: str) -> float:
-        """How many elements of the result each element of a broadcast argument goes into."""
-        return prod(self.node.shape) / max(prod(self.shape(argument)), 1)
 
     def number(self, argument: str, default: float = 0.0) -> float:
         """A plain number among the arguments."""
