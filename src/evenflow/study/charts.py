@@ -137,7 +137,7 @@ def histograms(
 
 def _told_by(look: Look, series: Sequence[str]) -> alt.Color | alt.Shape:
     names = list(series)
-    legend = alt.Legend(symbolType="circle", symbolStrokeWidth=0, columns=3)
+    legend = alt.Legend(symbolType="circle", symbolStrokeWidth=0, symbolOpacity=1, columns=3)
     if look == "ink":
         return alt.Shape("series:N", title=None, sort=names, legend=alt.Legend(columns=3))
     if look == "ramp":
@@ -165,4 +165,4 @@ def _axis(rows: Sequence[Row], field: str, log: bool) -> alt.Axis:
     if log:
         return alt.Axis(tickCount=6, format="~g")
     large = max(abs(row[field]) for row in rows) >= _THOUSANDS
-    return alt.Axis(tickCount=6, format="~s" if large else "~g")
+    return alt.Axis(tickCount=6, format="~s" if large else "~f")

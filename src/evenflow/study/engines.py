@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 from evenflow.errors import InputError
@@ -39,7 +40,9 @@ def _local(jobs: int) -> Spread:
             for unit in units:
                 yield from _carry_out(place, unit)
             return
-        with parallel_config("loky", inner_max_num_threads=1):
+        with parallel_config("loky", inner_max_num_threads=1), warnings.catch_warnings():
+            # joblib replaces workers whose memory has grown, which data sets make it do.
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
             parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=jobs)
             try:
                 for told in parallel(delayed(_carry_out)(place, unit) for unit in units):
