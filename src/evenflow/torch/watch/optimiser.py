@@ -46,7 +46,6 @@ class OptimiserReader:
         whether they were clipped; it needs gradients that are whole when they arrive.
         """
         self._given.clear()
-        self._kept.clear()
         self._noted.clear()
         self._norms.clear()
         self._clipping.clear()
@@ -117,11 +116,12 @@ class OptimiserReader:
 
     def _keep(self, weight: Weight, values: torch.Tensor) -> None:
         def use(array: Array, at: Layout) -> None:
-            kept = np.empty(sampled(at), array.dtype)
+            kept = self._kept.get(weight.number)
+            if kept is None or kept.dtype != array.dtype:
+                kept = self._kept[weight.number] = np.empty(sampled(at), array.dtype)
             row = self._meter.sums[weight.number]
             row[WEIGHT_SQUARES] += keep(array, at, kept)
             row[WEIGHTS] += kept.size
-            self._kept[weight.number] = kept
 
         self._given.add(weight.number)
         self._sample(values, use)

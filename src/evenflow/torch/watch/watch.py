@@ -164,12 +164,13 @@ class Watch:
         self._arm()
 
     def _describe(self, weights: list[Weight]) -> None:
+        if self._writer is None:
+            return
         optimised = {
             id(p) for o in self._optimisers for group in o.param_groups for p in group["params"]
         }
-        for weight in weights if self._writer is not None else ():
+        for weight in weights:
             known = not self._optimisers or id(weight.parameter) in optimised
-            assert self._writer is not None
             self._writer.add_weight(weight.number, weight.described(known))
 
     def _hook_optimisers(self) -> None:
