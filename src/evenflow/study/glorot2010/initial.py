@@ -58,6 +58,8 @@ _NAMES = {
     "singular": "mean singular value",
 }
 TOLERANCE = 0.05
+ENOUGH = 10
+"""Images a seed that mean singular values need: they vary with the image."""
 
 
 def wants(scale: Scale, _lookup: Lookup) -> Iterator[Trial]:
@@ -92,7 +94,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
         head = ("", *(f"layer {n}" for n in range(1, 6)))
         tables.append(Table(head, rows, caption))
         data[name] = {key: values.tolist() for key, values in ours.items()}
-    findings = [_within(worst)] if tables else []
+    findings = [_within(scale, worst)] if tables else []
     if found["Tanh"] and found["Tanh N"]:
         tables.append(_means(found))
         findings.append(_average(found))
@@ -105,7 +107,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
         tables=tables,
         findings=findings,
         scaled=[]
-        if scale.jacobians >= 10
+        if scale.jacobians >= ENOUGH
         else [f"Jacobians of {scale.jacobians} image a seed, which singular values vary with"],
         data=data,
     )
@@ -130,10 +132,10 @@ def _rows(
     return rows, worst
 
 
-def _within(worst: float) -> Finding:
+def _within(scale: Scale, worst: float) -> Finding:
     return Finding(
         "Every entry lies within 5 % of what an independent port measured.",
-        worst <= TOLERANCE,
+        worst <= TOLERANCE if scale.jacobians >= ENOUGH else None,
         f"the largest difference is {100 * worst:.1f} %",
     )
 
