@@ -9,6 +9,7 @@ from torch import nn
 
 from evenflow.study.training.activations import ACTIVATIONS
 from evenflow.study.training.bank import Bank
+from evenflow.study.training.stepping import stepper
 
 MODULES = {
     "sigmoid": nn.Sigmoid,
@@ -97,3 +98,21 @@ def test_gradients_are_those_of_each_examples_own_cost():
     for delta, z in zip(deltas, sums, strict=True):
         torch.testing.assert_close(delta[0], z.grad)
     torch.testing.assert_close(outputs[-1][0], sums[-1].detach())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
+def test_recorded_steps_on_a_gpu_are_those_of_the_processor():
+    count = 3
+    rates = (0.1, 0.03, 0.01)
+    there = [matrix.cuda() for matrix in weights(count)]
+    here = Bank(weights(count), "tanh", "cross_entropy", rates, BATCH)
+    bank = Bank(there, "tanh", "cross_entropy", rates, BATCH)
+    step = stepper(bank)
+    for x, y in batches(count, 20):
+        for each in (here, bank):
+            each.inputs.copy_(x)
+            each.targets.copy_(y)
+        here.step()
+        step()
+    for one, other in zip(here.weights, bank.weights, strict=True):
+        torch.testing.assert_close(one, other.cpu(), rtol=1e-9, atol=1e-12)
