@@ -23,7 +23,7 @@ from evenflow.torch.noise import noise_like, noise_rows
 from evenflow.torch.policies import kept_parameters
 from evenflow.torch.probe import probe
 from evenflow.torch.trace import Trace, trace
-from evenflow.torch.weights import input_moments, parameter_moments
+from evenflow.torch.weights import parameter_moments
 
 
 def plan(
@@ -54,8 +54,8 @@ def _planned(
     residual: str = "depth-scaled",
 ) -> tuple[Plan, Trace]:
     choice = require_residual(residual)
-    call = call.on_device_of(parameters.model)
-    traced = trace(call, parameters)
+    shapes = call.map(lambda tensor: tensor.to("meta"))  # a plan must not depend on the batch
+    traced = trace(call.on_device_of(parameters.model), parameters, known=shapes)
     made = build_plan(
         traced.graph,
         scheme,
@@ -63,7 +63,6 @@ def _planned(
         calibrated=calibrated,
         residual=choice,
         found=parameter_moments(traced.graph, parameters),
-        inputs=input_moments(traced.graph, call),
     )
     return made, traced
 

@@ -38,10 +38,12 @@ def derive(
     if isinstance(plan, str):
         plan = make_plan(model, inputs, scheme=plan)
     parameters = ModelParameters(model)
-    call = Call.of(inputs).on_device_of(model)
+    given = Call.of(inputs)
+    call = given.on_device_of(model)
+    traced = trace(call, parameters, known=given)
     return DerivationReport(
         title=type(model).__name__,
-        derivation=derive_traced(trace(call, parameters), parameters, call, plan, strict=strict),
+        derivation=derive_traced(traced, parameters, given, plan, strict=strict),
         notes=plan.notes if plan is not None else (),
         versions={"evenflow": __version__, "torch": torch.__version__},
     )

@@ -32,8 +32,12 @@ class Trace:
     """None after a module walk."""
 
 
-def trace(call: Call, parameters: ModelParameters) -> Trace:
-    """The Graph of the model called as ``call`` says; the model is left as it was found."""
+def trace(call: Call, parameters: ModelParameters, known: Call | None = None) -> Trace:
+    """The Graph of the model called as ``call`` says; the model is left as it was found.
+
+    ``known`` is the same call with the indices and masks whose numbers count, where ``call`` holds
+    stand-ins for them; those on the meta device have none.
+    """
     model = parameters.model
     if not parameters.names:
         raise InputError(
@@ -44,7 +48,7 @@ def trace(call: Call, parameters: ModelParameters) -> Trace:
     with torch.compiler.set_stance("force_eager"):
         program, reason = export(model, call)
         if program is not None:
-            graph = read(program, parameters, call)
+            graph = read(program, parameters, known or call)
             _require_types(graph, model)
             return Trace(fuse(standardise(graph)), program)
         call.run(model)  # a fault of the user's own (a wrong shape, say) is told as such

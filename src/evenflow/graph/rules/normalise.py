@@ -172,7 +172,7 @@ def _normalisation(operation: str, norm: Callable[[Step], _Norm]) -> None:
         return found.plus(_affine(step, "bias", norm)) if step.has("bias") else found
 
     def backward(step: Step, cotangent: Moments) -> Cotangents:
-        products = _products(step, cotangent, unit(step))
+        products = products_of(step, cotangent, unit(step))
         scaled, scaled_products = cotangent, products
         if step.has("weight"):
             weight = _affine(step, "weight", norm)
@@ -198,7 +198,7 @@ def _to_input(
     return reshaped(back, step.shape("input"))
 
 
-def _products(step: Step, cotangent: Moments, unit: Moments) -> Moments:
+def products_of(step: Step, cotangent: Moments, unit: Moments) -> Moments:
     """δ·x̂. They are independent but for the slope of an activation that reads x̂, be it as a part
     of a sum: it leaves more of δ at some x̂ than at others."""
     product, reader = cotangent.times(unit), _reader(step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evenflow.graph.moments import Moments
-from evenflow.graph.rules.normalise import normalised, normalised_back
+from evenflow.graph.rules.normalise import normalised, normalised_back, products_of
 from evenflow.graph.rules.registry import Cotangents, Step, register
 
 
@@ -13,8 +13,14 @@ def _standardised(step: Step) -> Moments:
 
 
 def _standardised_back(step: Step, cotangent: Moments) -> Cotangents:
-    x, centre = step.of("input"), bool(step.number("centre"))
-    back = normalised_back(x, cotangent, step.axes("dim"), step.number("eps"), centre=centre)
+    back = normalised_back(
+        step.of("input"),
+        cotangent,
+        step.axes("dim"),
+        step.number("eps"),
+        centre=bool(step.number("centre")),
+        products=products_of(step, cotangent, _standardised(step)),
+    )
     return {step.name("input"): back}
 
 
