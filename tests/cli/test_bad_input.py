@@ -192,9 +192,9 @@ def test_a_read_only_folder_is_told(refused, monkeypatch, line):
 def test_a_full_disk_is_told_and_leaves_the_old_file_and_no_other(
     refused, tmp_path, monkeypatch, line
 ):
-    (tmp_path / "result").write_text("old")
+    (tmp_path / "result.safetensors").write_text("old")  # init takes other names for folders
     monkeypatch.setattr("os.fsync", failing(errno.ENOSPC))
-    assert os.strerror(errno.ENOSPC) in refused(line.format("result"))
+    assert os.strerror(errno.ENOSPC) in refused(line.format("result.safetensors"))
 
 
 def test_weights_that_the_disk_has_no_room_for_are_told(refused, monkeypatch):
