@@ -43,9 +43,7 @@ class WatchCallback(TrainerCallback):
             self._watch.step(loss=self._loss)
             self._loss = None
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
         """The Trainer has told its loss; the next step records it."""
         if logs and "loss" in logs:
             self._loss = float(logs["loss"])
