@@ -75,8 +75,10 @@ def picture(rows: list[dict[str, float]], path: Path) -> None:
         alt.Chart(alt.Data(values=rows))
         .mark_line(point=True)
         .encode(
-            alt.X("depth:Q", title="blocks").scale(type="log", base=2),
-            alt.Y("seconds:Q", title="seconds").scale(type="log"),
+            alt.X("depth:Q", title="blocks").scale(type="log", base=2).axis(grid=False),
+            alt.Y("seconds:Q", title="seconds")
+            .scale(type="log")
+            .axis(values=[0.01, 0.1, 1, 10, 100]),
             alt.Color("part:N", title=None),
         )
         .properties(width=420, height=260, title="Cost of a derivation against depth, width 1024")
