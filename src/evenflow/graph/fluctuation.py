@@ -74,8 +74,16 @@ def forwards(
         if node.name in known:
             same = node.name in graph.values  # what the code alone makes is always the same
             step = Step(graph, node, known, several)
-            found[node.name] = Fluctuation() if same else _forward(step, found)
+            found[node.name] = Fluctuation() if same else _forward_or_sources(step, found)
     return found
+
+
+def _forward_or_sources(step: Step, found: Mapping[str, Fluctuation]) -> Fluctuation:
+    """As the operation makes it; where deviations lead its rule out of its range, as they came."""
+    try:
+        return _forward(step, found)
+    except (ArithmeticError, ValueError, LookupError):
+        return max((found[name] for name in _sources(step, found)), key=lambda f: f.kernel)
 
 
 def _forward(step: Step, found: Mapping[str, Fluctuation]) -> Fluctuation:

@@ -22,6 +22,7 @@ from evenflow.graph.sampler import Sampler
 _FLOATS = ("float", "bfloat")
 _NO_GRADIENT = ("bool",)
 
+_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 _T = TypeVar("_T")
 
 
@@ -205,7 +206,7 @@ class _Forward:
         """What the operation's rule says, or if it has none, what sampling does."""
         step = self.step(node)
         try:
-            return by(rule_of(node), step)
+            return _by_rule(node, step, by)
         except NoRuleError as error:
             if self.sample is None:
                 raise
@@ -239,6 +240,17 @@ class _Forward:
         if isinstance(result, tuple):
             self.several[node.name] = result
         self.known[node.name] = several[0]
+
+
+def _by_rule(node: Node, step: Step, by: Callable[[Rule, Step], _T]) -> _T:
+    """What the rule says. One that fails at a use which nobody thought of covers it not: a fault of
+    ours must not keep users from their plan, and is told as an obstacle."""
+    rule = rule_of(node)
+    try:
+        return by(rule, step)
+    except _FAULTS as error:
+        what = f"the rule of {node.op!r} fails: {type(error).__name__}: {error}"
+        raise NoRuleError(what) from error
 
 
 def rule_of(node: Node) -> Rule:
