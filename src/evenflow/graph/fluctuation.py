@@ -230,13 +230,11 @@ def _likely(x: Moments, chance: float, of: Callable[[Moments], Array]) -> float:
 
 def _steepness(z: Moments, curve: Activation) -> float:
     """d ρ′/dρ, of the correlations of two examples behind and before an activation."""
-    atoms = [atom for axis in z.axes for atom in axis]
-    index = tuple(-1 if atom.role == "examples" else 0 for atom in atoms)
-    centred = through(z, curve)
-    if centred.variance <= 0:
+    behind = through(z, curve)
+    if behind.variance <= 0:
         return 0.0
-    pairs = np.broadcast_to(slopes(z, curve), z.pairs.shape)
-    return float(pairs[index]) * z.variance / centred.variance
+    sloped = replace(z, pairs=np.broadcast_to(slopes(z, curve), z.pairs.shape))
+    return sloped.shared_examples * z.variance / behind.variance
 
 
 def _units(x: Moments) -> float:
@@ -325,11 +323,10 @@ def _chance_back(step: Step, gradients: Mapping[str, Moments], after: Fluctuatio
         return min(after.chance + 1 / _units(gradients[user.name]), 1.0)
     if user.op == "activation" and user.activation is not None:
         z = step.of("input")
-        atoms = [atom for axis in z.axes for atom in axis]
-        index = tuple(-1 if atom.role == "examples" else 0 for atom in atoms)
-        pairs = np.broadcast_to(slopes(z, user.activation), z.pairs.shape)
-        own = float(pairs.flat[0])
-        return after.chance * (float(pairs[index]) / own) ** 2 if own > 0 else 0.0
+        sloped = replace(z, pairs=np.broadcast_to(slopes(z, user.activation), z.pairs.shape))
+        if sloped.second <= 0:
+            return 0.0
+        return after.chance * (sloped.shared_examples / sloped.second) ** 2
     return after.chance
 
 

@@ -116,6 +116,15 @@ def _require_rules(forward: _Forward, backward: _Backward) -> None:
             )
 
 
+def propagate_forwards(
+    graph: Graph, parameters: Mapping[str, Moments], inputs: Mapping[str, Moments] | None = None
+) -> Mapping[str, Moments]:
+    """What ``propagate`` says of values, without the pass backwards."""
+    forward = _Forward(graph, _known(graph, parameters, inputs or {}), None)
+    forward.run()
+    return forward.known
+
+
 def roles_of(shape: tuple[int, ...]) -> tuple[Role, ...]:
     """What the axes of an input stand for: examples first; channels second in images and in
     nothing else; units last."""

@@ -15,7 +15,6 @@ from dataclasses import replace
 from evenflow.graph.graph import Graph, Node, Ref
 from evenflow.graph.layout import dims_of
 from evenflow.graph.moments import Moments
-from evenflow.graph.propagate import Derivation
 from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
 from evenflow.planning.plan import Entry
 from evenflow.planning.scaling import rescaled
@@ -32,7 +31,7 @@ def scaled_queries(
     graph: Graph,
     entries: Mapping[str, Entry],
     readings: Mapping[str, tuple[Use, ...]],
-    derive: Callable[[Mapping[str, Entry]], Derivation],
+    ahead: Callable[[Mapping[str, Entry]], Mapping[str, Moments]],
 ) -> dict[str, Entry]:
     """``entries`` with the weights of queries scaled where a softmax would start saturated."""
     given = dict(entries)
@@ -40,7 +39,7 @@ def scaled_queries(
     if not attentions:
         return given
     weights = {use.node: use.parameter for each in readings.values() for use in each}
-    known = derive(entries).forward
+    known = ahead(entries)
     for node in attentions:
         query = _query(graph, node, weights)
         entry = given.get(query)

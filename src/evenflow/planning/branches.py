@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from evenflow.errors import InputError
-from evenflow.graph.propagate import Derivation
+from evenflow.graph.moments import Moments
 from evenflow.planning.distributions import Constant, Distribution
 from evenflow.planning.plan import Entry
 from evenflow.planning.residual import Sum
@@ -42,7 +42,7 @@ def require_residual(name: str) -> Residual:
 def scaled_branches(
     entries: Mapping[str, Entry],
     sums: tuple[Sum, ...],
-    derive: Callable[[Mapping[str, Entry]], Derivation],
+    ahead: Callable[[Mapping[str, Entry]], Mapping[str, Moments]],
     residual: Residual,
 ) -> dict[str, Entry]:
     """``entries`` with the parameter at the end of each branch scaled as ``residual`` says."""
@@ -57,8 +57,8 @@ def scaled_branches(
         }
     factors = {end: each.branches**-0.5 for end, each in ends.items()}
     for _ in range(_ROUNDS):
-        derivation = derive(_with(given, factors, ends))
-        updated = {end: _allowed(derivation, ends[end], factor) for end, factor in factors.items()}
+        known = ahead(_with(given, factors, ends))
+        updated = {end: _allowed(known, ends[end], factor) for end, factor in factors.items()}
         change = max(abs(updated[end] / factors[end] - 1) for end in ends)
         factors = updated
         if change < _SETTLED:
@@ -71,9 +71,9 @@ def _can_scale(entries: Mapping[str, Entry], each: Sum) -> bool:
     return each.branches > 1 and entry is not None and entry.distribution is not None
 
 
-def _allowed(derivation: Derivation, each: Sum, factor: float) -> float:
+def _allowed(known: Mapping[str, Moments], each: Sum, factor: float) -> float:
     """The factor that makes the branch 1/L of its stream, but never one that amplifies it."""
-    branch, skip = derivation.forward.get(each.branch), derivation.forward.get(each.skip)
+    branch, skip = known.get(each.branch), known.get(each.skip)
     if branch is None or skip is None or branch.second <= 0 or skip.second <= 0:
         return 1 / math.sqrt(each.branches)
     share = skip.second / (each.branches * branch.second)

@@ -9,7 +9,7 @@ from statistics import median
 from evenflow.errors import ActivationError
 from evenflow.graph.graph import Graph, Parameter
 from evenflow.graph.moments import Moments
-from evenflow.graph.propagate import Derivation, propagate
+from evenflow.graph.propagate import propagate, propagate_forwards
 from evenflow.planning.attention import scaled_queries
 from evenflow.planning.before import before, free_depth
 from evenflow.planning.branches import Residual, scaled_branches
@@ -73,20 +73,23 @@ def build_plan(
         if any(use.role == "magnitude" for use in each) and not (kept and name in kept):
             entries[name] = magnitude_entry(graph.parameters[name], each[0], entries)
 
-    def derive(drawn: Mapping[str, Entry]) -> Derivation:
-        return propagate(graph, {**(found or {}), **_drawn(drawn)}, inputs)
+    def known(entries: Mapping[str, Entry]) -> dict[str, Moments]:
+        return {**(found or {}), **drawn_moments(entries)}
+
+    def ahead(entries: Mapping[str, Entry]) -> Mapping[str, Moments]:
+        return propagate_forwards(graph, known(entries), inputs)
 
     if derived:
-        entries = scaled_queries(graph, entries, readings, derive)
-        entries = scaled_branches(entries, residual_sums(graph, readings), derive, residual)
-        entries = quiet_heads(graph, entries, readings, derive)
-    notes = (*notes, *outlook(graph, derive(entries)))
+        entries = scaled_queries(graph, entries, readings, ahead)
+        entries = scaled_branches(entries, residual_sums(graph, readings), ahead, residual)
+        entries = quiet_heads(graph, entries, readings, ahead)
+    notes = (*notes, *outlook(graph, propagate(graph, known(entries), inputs)))
     if graph.trace != "export":
         notes = (*notes, f"the graph was had by a {graph.trace}")
     return Plan(scheme_name, entries, notes)
 
 
-def _drawn(entries: Mapping[str, Entry]) -> dict[str, Moments]:
+def drawn_moments(entries: Mapping[str, Entry]) -> dict[str, Moments]:
     """Moments of the parameters that a plan draws."""
     return {
         name: moments(entry.distribution, entry.shape)

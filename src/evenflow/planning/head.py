@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from evenflow.graph.graph import Graph, Node, Ref
-from evenflow.graph.propagate import Derivation
+from evenflow.graph.moments import Moments
 from evenflow.graph.rules.shape import ORDER_ONLY
 from evenflow.planning.plan import Entry
 from evenflow.planning.scaling import rescaled
@@ -28,7 +28,7 @@ def quiet_heads(
     graph: Graph,
     entries: Mapping[str, Entry],
     readings: Mapping[str, tuple[Use, ...]],
-    derive: Callable[[Mapping[str, Entry]], Derivation],
+    ahead: Callable[[Mapping[str, Entry]], Mapping[str, Moments]],
 ) -> dict[str, Entry]:
     """``entries`` with every head scaled to outputs of second moment ``_LOUDEST`` at most.
 
@@ -44,7 +44,7 @@ def quiet_heads(
     ]
     if not heads:
         return given
-    known = derive(entries).forward
+    known = ahead(entries)
     for use, node in heads:
         entry, output = given.get(use.parameter), known.get(node.name)
         if entry is None or entry.distribution is None or output is None:

@@ -16,9 +16,10 @@ import torch
 
 from evenflow.errors import InputError
 from evenflow.graph.graph import Graph, Ref
-from evenflow.graph.propagate import propagate
+from evenflow.graph.propagate import propagate_forwards
+from evenflow.planning.build import drawn_moments
 from evenflow.planning.plan import Plan
-from evenflow.planning.scaling import moments, rescaled
+from evenflow.planning.scaling import rescaled
 from evenflow.planning.uses import Use, uses
 from evenflow.torch.apply import write
 from evenflow.torch.execute import run
@@ -41,13 +42,14 @@ def calibrate_(
     """
     graph = trace.graph
     call.require_values()
-    targets = propagate(graph, planned_moments(plan, graph, parameters), input_moments(graph, call))
+    weights = planned_moments(plan, graph, parameters)
+    targets = propagate_forwards(graph, weights, input_moments(graph, call))
     watcher = _Calibration(
         plan,
         graph,
         parameters,
         seed,
-        {n: m.second for n, m in targets.forward.items()},
+        {n: m.second for n, m in targets.items()},
         _by_node(graph),
     )
     with preserved(parameters.model), torch.no_grad():
@@ -57,11 +59,7 @@ def calibrate_(
 
 def planned_moments(plan: Plan, graph: Graph, parameters: ModelParameters) -> dict[str, Any]:
     """Moments of all parameters once ``plan`` is applied; those left as found are measured."""
-    found = parameter_moments(graph, parameters)
-    for name, entry in plan.entries.items():
-        if entry.distribution is not None:
-            found[name] = moments(entry.distribution, entry.shape)
-    return found
+    return {**parameter_moments(graph, parameters), **drawn_moments(plan.entries)}
 
 
 def _by_node(graph: Graph) -> dict[str, Use]:
