@@ -34,6 +34,13 @@ def test_it_tells_what_a_scheme_would_do(run):
     assert heuristic != run("derive healthy.py:with_inputs --scheme auto").stdout
 
 
+def test_it_tells_what_becomes_of_residual_branches(run):
+    scaled = run("derive healthy.py:residual --scheme auto").stdout
+    assert scaled == run("derive healthy.py:residual --scheme auto --residual depth-scaled").stdout
+    assert scaled != run("derive healthy.py:residual --scheme auto --residual none").stdout
+    assert run("derive healthy.py:residual --residual none").exit_code == 2
+
+
 def test_a_stored_plan_is_derived_like_its_scheme(run):
     run("plan healthy.py:with_inputs --out plan.json")
     stored = run("derive healthy.py:with_inputs --plan plan.json").stdout

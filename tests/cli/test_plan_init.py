@@ -56,6 +56,24 @@ def test_init_writes_what_init_in_python_gives(run, tmp_path):
     assert all(torch.equal(written[k], v) for k, v in model.state_dict().items())
 
 
+def test_residual_branches_start_as_asked(run, tmp_path):
+    assert "scaled by" in run("plan healthy.py:residual").stdout
+    assert "scaled by" not in run("plan healthy.py:residual --residual none").stdout
+    asked = "healthy.py:residual --residual zero-last"
+    assert "starts as the identity" in run(f"plan {asked}").stdout
+    assert run(f"init {asked} --out w.safetensors").exit_code == 0
+    assert run(f"init {asked} --out folder").exit_code == 0
+    for file in (tmp_path / "w.safetensors", *(tmp_path / "folder").glob("*.safetensors")):
+        assert not load_file(file)["branches.3.2.weight"].any()
+
+
+def test_what_a_stored_plan_says_is_not_said_twice(run):
+    run("plan healthy.py:residual --out plan.json")
+    for verb, more in (("init", "--out w.safetensors"), ("derive", "")):
+        line = f"{verb} healthy.py:residual --plan plan.json --residual none {more}"
+        assert run(line).exit_code == 2
+
+
 @pytest.mark.parametrize("on", ["noise", "inputs"])
 def test_init_calibrates(run, tmp_path, on):
     run("init healthy.py:with_inputs --out plain.safetensors")

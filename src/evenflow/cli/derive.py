@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from evenflow.cli.target import TARGET_HELP, target_options
+from evenflow.cli.target import TARGET_HELP, residual_option, target_options
 
 
 @click.command(
@@ -19,6 +19,7 @@ from evenflow.cli.target import TARGET_HELP, target_options
     metavar="NAME",
     help="As this scheme would draw the weights.  [default: as they are]",
 )
+@residual_option
 @click.option(
     "--plan",
     "plan_file",
@@ -46,6 +47,7 @@ def derive(
     inputs: str | None,
     seed: int,
     scheme: str | None,
+    residual: str | None,
     plan_file: Path | None,
     depth: int,
     strict: bool,
@@ -59,6 +61,8 @@ def derive(
     """
     if scheme and plan_file is not None:
         raise click.UsageError("--plan already says it all: leave --scheme out")
+    if residual and not scheme:
+        raise click.UsageError("--residual is part of a scheme: name it by --scheme auto")
     from rich.console import Console
 
     from evenflow.cli.again import command_line
@@ -66,11 +70,15 @@ def derive(
     from evenflow.cli.target import load
     from evenflow.planning.plan import Plan
     from evenflow.report.derivation.text import renderable, to_text, words_of_coverage
+    from evenflow.torch import api
     from evenflow.torch.derive import derive as derive_model
 
     with working("deriving"):
-        stored = Plan.load(plan_file) if plan_file is not None else scheme
+        stored = Plan.load(plan_file) if plan_file is not None else None
         target = load(spec, inputs, seed, meta=True)
+        if scheme:
+            residual = residual or "depth-scaled"
+            stored = api.plan(target.model, target.inputs, scheme, residual=residual)
         report = derive_model(target.model, target.inputs, stored, strict=strict)
     report = replace(report, command=command_line(ctx))
     if coverage:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 from click.core import ParameterSource
 
-from evenflow.cli.target import TARGET_HELP, target_options
+from evenflow.cli.target import TARGET_HELP, residual_option, target_options
 
 if TYPE_CHECKING:
     from evenflow.planning.plan import Plan
@@ -46,6 +46,7 @@ def _host(_ctx: click.Context, _option: click.Parameter, value: str) -> tuple[in
 @click.command(epilog=TARGET_HELP, short_help="Initialise TARGET and write its weights to disk.")
 @target_options
 @click.option("--scheme", metavar="NAME", help="Rule from fans and gains.  [default: auto]")
+@residual_option
 @click.option(
     "--plan",
     "plan_file",
@@ -98,6 +99,7 @@ def init(
     inputs: str | None,
     seed: int,
     scheme: str | None,
+    residual: str | None,
     plan_file: Path | None,
     calibrate: Literal["noise", "inputs"] | None,
     out: Path,
@@ -117,21 +119,24 @@ def init(
     """
     from evenflow.planning.plan import Plan
 
-    if plan_file is not None and (scheme or calibrate):
-        raise click.UsageError("--plan already says it all: leave --scheme and --calibrate out")
+    if plan_file is not None and (scheme or residual or calibrate):
+        raise click.UsageError(
+            "--plan already says it all: leave --scheme, --residual and --calibrate out"
+        )
     stored = Plan.load(plan_file) if plan_file is not None else None
+    how = scheme or "auto", residual or "depth-scaled"
     if out.suffix == ".safetensors":
         for name in _FOLDER_ONLY:
             if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 flag = "--" + name.replace("_", "-")
                 raise click.UsageError(f"{flag} is for a folder: --out DIR")
-        _write_file(spec, inputs, seed, stored or scheme or "auto", calibrate, out)
+        _write_file(spec, inputs, seed, stored or how, calibrate, out)
         return
     if calibrate:
         raise click.UsageError(
             "--calibrate runs the whole model in memory: --out weights.safetensors"
         )
-    plan = stored or _planned(spec, inputs, seed, scheme or "auto")
+    plan = stored or _planned(spec, inputs, seed, how)
     _write_folder(spec, seed, plan, out, max_shard_size, dtype, jobs, host)
 
 
@@ -139,35 +144,39 @@ def _write_file(
     spec: str,
     inputs: str | None,
     seed: int,
-    how: Plan | str,
+    how: Plan | tuple[str, str],
     calibrate: Literal["noise", "inputs"] | None,
     out: Path,
 ) -> None:
     from evenflow.cli.console import console, print_plan, working
     from evenflow.cli.target import load
+    from evenflow.planning.plan import Plan
     from evenflow.torch import api
     from evenflow.torch.weights_file import save_weights
 
     with working("initialising"):
         target = load(spec, inputs, seed)
-        if isinstance(how, str):
-            batch = target.inputs if calibrate == "inputs" else calibrate
-            applied = api.init_(target.model, target.inputs, how, seed=seed, calibrate=batch)
-        else:
+        if isinstance(how, Plan):
             applied = how.apply_(target.model, seed)
+        else:
+            scheme, residual = how
+            batch = target.inputs if calibrate == "inputs" else calibrate
+            applied = api.init_(
+                target.model, target.inputs, scheme, seed=seed, calibrate=batch, residual=residual
+            )
         save_weights(target.model, out)
     print_plan(applied)
     console().print(f"Weights written: {out}", soft_wrap=True)
 
 
-def _planned(spec: str, inputs: str | None, seed: int, scheme: str) -> Plan:
+def _planned(spec: str, inputs: str | None, seed: int, how: tuple[str, str]) -> Plan:
     from evenflow.cli.console import working
     from evenflow.cli.target import load
     from evenflow.torch import api
 
     with working("planning"):
         target = load(spec, inputs, seed, meta=True)
-        return api.plan(target.model, target.inputs, scheme)
+        return api.plan(target.model, target.inputs, how[0], residual=how[1])
 
 
 def _write_folder(

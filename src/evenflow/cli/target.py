@@ -52,6 +52,16 @@ def target_options(verb: _Verb) -> _Verb:
     return verb
 
 
+def residual_option(verb: _Verb) -> _Verb:
+    """The option that says what becomes of residual branches."""
+    return click.option(
+        "--residual",
+        type=click.Choice(["depth-scaled", "zero-last", "none"]),
+        help="What auto does with residual branches: each of L adds 1/L of its stream, starts at "
+        "zero, or is left alone.  [default: depth-scaled]",
+    )(verb)
+
+
 def load(spec: str, inputs: str | None, seed: int, *, meta: bool = False) -> Target:
     """The model that ``spec`` names, with its inputs.
 

@@ -74,20 +74,22 @@ def init_(
     *,
     seed: int | None = 0,
     calibrate: Any = None,
+    residual: str = "depth-scaled",
 ) -> Plan:
     """Initialise ``model`` in place; returns the Plan that was applied, with its seed.
 
-    ``seed=None`` draws a fresh one. ``calibrate`` is "noise" (standard normal inputs of the given
-    shape) or a real batch in the form of ``inputs``: each weight is then rescaled so that its
-    output meets the plan's own second moment. If anything fails the model is as it was.
+    ``scheme`` and ``residual`` are those of ``plan``. ``seed=None`` draws a fresh one.
+    ``calibrate`` is "noise" (standard normal inputs of the given shape) or a real batch in the form
+    of ``inputs``: each weight is then rescaled so that its output meets the plan's own second
+    moment. If anything fails the model is as it was.
     """
     parameters = ModelParameters(model)
     used = secrets.randbits(63) if seed is None else seed
     call = Call.of(inputs)
     if calibrate is None:
-        return apply_(_planned(call, parameters, scheme)[0], model, used)
+        return apply_(_planned(call, parameters, scheme, residual=residual)[0], model, used)
     batch = _calibration_batch(calibrate, call, parameters, used)
-    planned, traced = _planned(batch, parameters, scheme, calibrated=True)
+    planned, traced = _planned(batch, parameters, scheme, calibrated=True, residual=residual)
     check_fits(planned, parameters)
     with parameters.restored_on_failure():
         applied = write_all(planned, parameters, used)
