@@ -12,7 +12,7 @@ from evenflow.cli import main
 from evenflow.errors import InputError
 from evenflow.study.data import load
 from evenflow.study.folder import Folder
-from evenflow.study.glorot2010 import derivation, errata, fig2, fig5, models, scales, start
+from evenflow.study.glorot2010 import depth, derivation, errata, fig2, fig5, models, scales, start
 from evenflow.study.glorot2010.reproduction import REPRODUCTION
 from evenflow.study.glorot2010.scales import SCALES
 from evenflow.study.networks import Network
@@ -32,6 +32,8 @@ TINY = dataclasses.replace(
     test_images=100,
     looks=4,
     fixed_images=60,
+    depths=(1, 2),
+    starts=2,
     data=("shapeset",),
 )
 ORDER = Order("glorot2010", "tiny")
@@ -43,7 +45,6 @@ def study(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setitem(scales.SCALES, "tiny", TINY)
     patch.setattr(start, "WIDTH", 12)
-    patch.setattr(start, "SEEDS", 2)
     patch.setattr(fig2, "WIDTH", 12)
     patch.setattr(fig2, "OPENING_SEEDS", 2)
     folder = tmp_path_factory.mktemp("study")
@@ -120,6 +121,17 @@ def test_the_rate_is_the_one_with_the_least_validation_error(study):
     chosen = models.best(model, "shapeset", TINY, lookup)
     assert scores[chosen.rate] == min(scores.values())
     assert len(models.results(model, "shapeset", TINY, lookup)) == TINY.seeds
+
+
+def test_the_depth_is_the_one_with_the_least_validation_error(study):
+    section = depth.draw(TINY, Folder(study).result)
+    (table,) = section.tables
+    assert table.head[1:3] == ("depth 1", "depth 2")
+    for name, *_, chosen, published in table.rows:
+        errors = section.data[name]
+        assert set(errors) == {"1", "2"}
+        assert errors[chosen] == min(errors.values())
+        assert published == ("4" if name == "Sigmoid" else "5")
 
 
 def test_the_derivation_and_the_slips_come_out_as_they_are_told():

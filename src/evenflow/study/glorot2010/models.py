@@ -65,16 +65,18 @@ def best(model: Model, data: str, scale: Scale, lookup: Lookup) -> Trial | None:
 
 
 def wanted(models: Sequence[Model], data: str, scale: Scale, lookup: Lookup) -> Iterator[Trial]:
-    """All rates for the first seed; once a model's are known, its other seeds at the best of them.
-
-    Rate by rate, so that models can be compared early.
-    """
-    for rate in scale.rates:
-        yield from (training(model, data, scale, rate) for model in models)
+    """All rates for the first seed; once a model's are known, its other seeds at the best."""
+    yield from searched(models, data, scale)
     for model in models:
         tried = [training(model, data, scale, rate) for rate in scale.rates]
         if all(lookup(trial) is not None for trial in tried):
             yield from _seeds(best(model, data, scale, lookup), scale)
+
+
+def searched(models: Sequence[Model], data: str, scale: Scale) -> Iterator[Trial]:
+    """All rates for the first seed, rate by rate, so that models can be compared early."""
+    for rate in scale.rates:
+        yield from (training(model, data, scale, rate) for model in models)
 
 
 def results(model: Model, data: str, scale: Scale, lookup: Lookup) -> list[tuple[Trial, Arrays]]:

@@ -8,6 +8,6 @@ REPRODUCTION = Reproduction(
     package="evenflow.study.glorot2010",
     exhibits=(
         *("fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9", "fig10"),
-        *("fig11", "fig12", "table1", "initial", "claims", "derivation", "errata"),
+        *("fig11", "fig12", "table1", "depth", "initial", "claims", "derivation", "errata"),
     ),
 )

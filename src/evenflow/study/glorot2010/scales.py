@@ -31,8 +31,12 @@ class Scale:
     """How many times a training is looked at, evenly spread."""
     fixed_images: int
     """Examples of Shapeset's fixed training set for the support-vector machine."""
+    depths: tuple[int, ...]
+    """Numbers of hidden layers that the search for the best depth tries."""
+    starts: int
+    """Networks of each model that are looked at before any training."""
     jacobians: int
-    """Images at which the layers' Jacobians are decomposed at the start."""
+    """Images at which the layers' Jacobians of each of them are decomposed."""
     note: str
     data: tuple[str, ...] = (*COLUMNS[:-1], *STAND_INS)
     """The data sets of Table 1."""
@@ -68,6 +72,8 @@ SCALES = {
             test_images=1000,
             looks=10,
             fixed_images=500,
+            depths=(4, 5),
+            starts=5,
             jacobians=1,
             note="everything once, in minutes: whether it runs, not what it shows",
         ),
@@ -80,7 +86,9 @@ SCALES = {
             test_images=10_000,
             looks=10,
             fixed_images=5000,
-            jacobians=10,
+            depths=(3, 4, 5),
+            starts=20,
+            jacobians=3,
             note="the paper's networks, fewer updates: a night on a laptop",
         ),
         Scale(
@@ -92,7 +100,9 @@ SCALES = {
             test_images=10_000,
             looks=100,
             fixed_images=100_000,
-            jacobians=10,
+            depths=(1, 2, 3, 4, 5),
+            starts=20,
+            jacobians=3,
             note="as in 2010: five million updates of every model",
         ),
     )

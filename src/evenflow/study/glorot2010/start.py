@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import altair as alt
 import numpy as np
@@ -16,12 +16,46 @@ from evenflow.study.glorot2010.models import BY_NAME, Model
 from evenflow.study.glorot2010.scales import Scale
 from evenflow.study.networks import Network
 from evenflow.study.runner import Lookup
+from evenflow.study.section import Exhibit, Finding, Section
 from evenflow.study.trial import Trial
 
-SEEDS = 5
+Deviations = NDArray[np.float64]
+"""Standard deviations at the start, (seeds, layers)."""
+
 WIDTH = 1000
 """The paper's, whatever the scale: a start costs little."""
 PAIR = ("Tanh", "Tanh N")
+
+
+def exhibit(
+    name: str,
+    subject: str,
+    *,
+    quantity: str,
+    x: str,
+    shows: str,
+    finding: Callable[[Deviations, Deviations], Finding],
+) -> Exhibit:
+    """A figure of tanh networks at the start, standard and normalized.
+
+    ``finding`` judges the standard deviations of ``quantity`` under both; ``x`` is its axis.
+    """
+
+    def wants(scale: Scale, _lookup: Lookup) -> Iterator[Trial]:
+        yield from starts(PAIR, scale)
+
+    def draw(scale: Scale, lookup: Lookup) -> Section:
+        both = [seen(model, scale, lookup) for model in PAIR]
+        standard, normalized = (deviations(results, quantity) for results in both)
+        return Section(
+            name=name,
+            title=f"Figure {name.removeprefix('fig')}: {subject}",
+            shows=shows,
+            pictures=_pictures(name, quantity, x, both),
+            findings=[finding(standard, normalized)] if all(both) else [],
+        )
+
+    return Exhibit(name, subject, wants, draw)
 
 
 def start(model: Model, scale: Scale, seed: int) -> Trial:
@@ -42,26 +76,27 @@ def start(model: Model, scale: Scale, seed: int) -> Trial:
 def starts(names: Sequence[str], scale: Scale) -> Iterator[Trial]:
     """The starts of these models under every seed."""
     for name in names:
-        for seed in range(SEEDS):
+        for seed in range(scale.starts):
             yield start(BY_NAME[name], scale, seed)
 
 
 def seen(name: str, scale: Scale, lookup: Lookup) -> list[Arrays]:
     """What was seen of a model's starts, the first seed first."""
-    trials = (start(BY_NAME[name], scale, seed) for seed in range(SEEDS))
+    trials = (start(BY_NAME[name], scale, seed) for seed in range(scale.starts))
     return [result for trial in trials if (result := lookup(trial)) is not None]
 
 
-def deviations(results: Sequence[Arrays], quantity: str) -> NDArray[np.float64]:
-    """Standard deviations at the start, (seeds, layers)."""
+def deviations(results: Sequence[Arrays], quantity: str) -> Deviations:
+    """Standard deviations of ``quantity`` over 300 images and all units."""
     return np.array([result[f"{quantity}_sd"][0] for result in results], dtype=np.float64)
 
 
-def pictures(figure: str, quantity: str, x: str, scale: Scale, lookup: Lookup) -> list[Picture]:
-    """Histograms of tanh's standard and normalized starts, as in the paper and layer by layer."""
+def _pictures(
+    figure: str, quantity: str, x: str, both: Sequence[Sequence[Arrays]]
+) -> list[Picture]:
+    """Histograms of the first seed, as in the paper and layer by layer."""
     drawn = []
-    for name, words in zip(PAIR, ("standard", "normalized"), strict=True):
-        results = seen(name, scale, lookup)
+    for results, words in zip(both, ("standard", "normalized"), strict=True):
         key = f"{figure}-{words}"
         drawn += [
             Picture(
@@ -86,7 +121,7 @@ def pictures(figure: str, quantity: str, x: str, scale: Scale, lookup: Lookup) -
     return drawn
 
 
-def _overlaid(results: list[Arrays], quantity: str, x: str) -> alt.LayerChart | None:
+def _overlaid(results: Sequence[Arrays], quantity: str, x: str) -> alt.LayerChart | None:
     if not results:
         return None
     rows = []
