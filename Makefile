@@ -6,7 +6,7 @@ USABLE := $(VENV)/.usable
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint clean test-pythons bench-derive bench-derive-cost bench-fill bench-init bench-kills bench-levels bench-paper bench-rules bench-watch bench-watch-long bench-scale bench-shapeset bench-shards bench-theory bench-trainability bench-training
+.PHONY: run test lint clean test-pythons bench-derive bench-derive-cost bench-fill bench-init bench-kills bench-levels bench-paper bench-rules bench-watch bench-watch-long bench-scale bench-shapeset bench-shards bench-theory bench-trainability bench-training calibrate
 .DEFAULT_GOAL := run
 
 $(USABLE): pyproject.toml constraints.txt
@@ -70,6 +70,9 @@ bench-trainability: $(INSTALLED)  ## five deep networks under five initialisatio
 
 bench-rules: $(INSTALLED)  ## the trainings that the rules' thresholds come from
 	$(BIN)/python benchmarks/rule_thresholds.py
+
+calibrate: $(INSTALLED)  ## the rules scored on the labelled bank of small trainings
+	$(BIN)/python benchmarks/calibrate.py
 
 bench-shapeset: $(INSTALLED)  ## Shapeset-3×2: images a second, and its figures
 	$(BIN)/python benchmarks/shapeset.py
