@@ -152,6 +152,12 @@ def _passing(keys: Array, at: Competition) -> tuple[Array, Array]:
     return unlike, at.square - 2 * at.cube / keys + at.square_of_square / keys
 
 
+def logit_variance(z: Moments, axis: int) -> float:
+    """v = E[z²] − E[z z′] of two keys of one row: what they compete by."""
+    same, other = apart(z, axis)
+    return max(same.second - other.second, 0.0)
+
+
 def apart(x: Moments, axis: int) -> tuple[Moments, Moments]:
     """Pairs of the same and of different indices along an axis, which is left at length 1."""
     atoms = x.axes[axis]

@@ -99,7 +99,8 @@ def _forward(step: Step, found: Mapping[str, Fluctuation]) -> Fluctuation:
     if node.op not in RULES:  # nobody knows what it does to deviations: their mean
         slopes = dict.fromkeys(sources, 1 / len(sources))
     else:
-        slopes = {name: _slope(step, name, base.second) for name in sources}
+        by_rule = _by_rule(step, base.second)
+        slopes = {name: _slope(step, name, by_rule) for name in sources}
     if node.op.startswith(_CONTRACTIONS):
         return _contracted(
             base, step.known, slopes, {name: _given(found[name]) for name in sources}
@@ -128,6 +129,14 @@ def _slope(step: Step, name: str, second: float) -> float:
         return 1.0
     first = result[0] if isinstance(result, tuple) else result
     return math.log(max(first.second, 1e-300) / second) / math.log1p(_STEP)
+
+
+def _by_rule(step: Step, second: float) -> float:
+    """The second moment as the rule alone finds it, without what levels make of it."""
+    with suppress(NoRuleError, ActivationError, KeyError):
+        result = RULES[step.node.op].forward(step)
+        return (result[0] if isinstance(result, tuple) else result).second
+    return second
 
 
 def _few(step: Step) -> dict[str, Moments]:
@@ -166,14 +175,16 @@ def _activation(step: Step, before: Fluctuation) -> Fluctuation:
     own = _likely(z, before.chance, lambda pairs: square_pairs(pairs, curve)) if base > 0 else 0.0
     chance = before.chance * _steepness(z, curve) ** 2
 
+    unmoved = _by_rule(step, base)
+
     def log_ratio(deviation: float) -> float:
         moved = through(z.scaled(math.exp(deviation / 2)), curve)
-        return math.log(max(moved.second, 1e-300) / base)
+        return math.log(max(moved.second, 1e-300) / unmoved)
 
     if before.kernel >= _LARGE and base > 0:
         with suppress(ActivationError):  # some deviations lead where its curve overflows
             return Fluctuation(*_through_curve(log_ratio, before), own, chance)
-    slope = _slope(step, step.name("input"), base)
+    slope = _slope(step, step.name("input"), unmoved)
     return Fluctuation(slope * before.shift, slope**2 * before.kernel, own, chance)
 
 

@@ -13,6 +13,11 @@ from evenflow.errors import ActivationError, NoRuleError
 from evenflow.graph.constants import of_constants
 from evenflow.graph.fluctuation import Fluctuation, Interval, backwards, forwards
 from evenflow.graph.graph import Graph, Node
+from evenflow.graph.levels import Levels
+from evenflow.graph.levels import backward as levels_backward
+from evenflow.graph.levels import forward as levels_forward
+from evenflow.graph.levels.levels import corrected, together
+from evenflow.graph.levels.registry import Found, Several, Use
 from evenflow.graph.moments import Moments, Role
 from evenflow.graph.recurrences import Recurrence, units
 from evenflow.graph.rules import RULES, Rule, Step
@@ -46,6 +51,10 @@ class Derivation:
     """Moments of each result of the operations that have several."""
     sampled: Mapping[str, str]
     """Values that no rule derives, and that were sampled instead: name → operation and place."""
+    levels_forward: Mapping[str, Levels]
+    """How the positions of a value differ in size, where they do and a rule knows it."""
+    levels_backward: Mapping[str, Levels]
+    """The same of gradients."""
 
     @cached_property
     def interval_forward(self) -> Mapping[str, Interval]:
@@ -103,6 +112,8 @@ def propagate(
         graph,
         forward.several,
         forward.sampled,
+        forward.levels,
+        backward.levels,
     )
 
 
@@ -172,6 +183,8 @@ class _Forward:
         self.sampled: dict[str, str] = {}
         self.several: dict[str, tuple[Moments, ...]] = {}
         self.blocked: dict[str, str] = {}
+        self.levels: dict[str, Levels] = {}
+        self.levels_of_several: dict[str, Several] = {}
 
     def run(self) -> None:
         for unit in self.graph.nodes if self.sample is None else units(self.graph):
@@ -192,11 +205,30 @@ class _Forward:
         reason = next(blocked, "")
         if not reason:
             try:
-                self._enter(node, self.derived(node, lambda rule, step: rule.forward(step)))
+                self._enter(node, self._levelled(node, self.derived(node, _rule_forward)))
             except (NoRuleError, ActivationError) as error:
                 reason = obstacle(node, error)
         if reason:
             self.blocked[node.name] = reason
+
+    def _levelled(self, node: Node, result: Result) -> Result:
+        """The result with what its operands' levels make of it."""
+        found = levels_forward(self.use(node), result)
+        if isinstance(result, tuple):
+            each = found if isinstance(found, tuple) else (None,) * len(result)
+            pairs = [corrected(*pair) for pair in zip(result, each, strict=True)]
+            if found is not None:
+                self.levels_of_several[node.name] = tuple(levels for _, levels in pairs)
+            return tuple(moments for moments, _ in pairs)
+        assert not isinstance(found, tuple)
+        moments, levels = corrected(result, found)
+        if levels is not None:
+            self.levels[node.name] = levels
+        return moments
+
+    def use(self, node: Node) -> Use:
+        """A node with the levels of what it reads."""
+        return Use(self.step(node), self.levels, self.levels_of_several)
 
     def _scan(self, scan: Recurrence) -> bool:
         """Whether all steps of a scan could be sampled at once."""
@@ -251,6 +283,10 @@ class _Forward:
         self.known[node.name] = several[0]
 
 
+def _rule_forward(rule: Rule, step: Step) -> Result:
+    return rule.forward(step)
+
+
 def _by_rule(node: Node, step: Step, by: Callable[[Rule, Step], _T]) -> _T:
     """What the rule says. One that fails at a use which nobody thought of covers it not: a fault of
     ours must not keep users from their plan, and is told as an obstacle."""
@@ -296,6 +332,8 @@ class _Backward:
         self.parts: dict[str, dict[int, Moments]] = {}
         """Gradients of single results of operations that have several."""
         self.blocked: dict[str, str] = {}
+        self.levels: dict[str, Levels] = {}
+        self.levels_of_parts: dict[str, dict[int, Levels]] = {}
         for name in self.graph.outputs:
             if name in self.floats:
                 self._add(name, self._arriving(name, cotangents.get(name, 1.0)))
@@ -360,13 +398,25 @@ class _Backward:
             parts = self.parts.setdefault(step.name("input"), {})
             found = self.gradients[node.name]
             parts[index] = parts[index].plus(found) if index in parts else found
+            if node.name in self.levels:
+                by_index = self.levels_of_parts.setdefault(step.name("input"), {})
+                by_index[index] = self.levels[node.name]
             return
         arriving = self._cotangent(node)
         gradients = self.forward.derived(node, lambda rule, step: rule.backward(step, arriving))
+        sent = levels_backward(self.forward.use(node), arriving, self._levels_of(node))
         for name, moments in gradients.items():
+            moments, levels = corrected(moments, sent.get(name))
             _require_finite(moments, "gradients")
             if name in self.floats:
-                self._add(name, moments)
+                self._add(name, moments, levels)
+
+    def _levels_of(self, node: Node) -> Found:
+        """Of the gradient that arrives, or of those of an operation's several results."""
+        if node.name not in self.forward.several:
+            return self.levels.get(node.name)
+        parts = self.levels_of_parts.get(node.name, {})
+        return tuple(parts.get(i) for i in range(len(self.forward.several[node.name])))
 
     def _cotangent(self, node: Node) -> Arriving:
         if node.name not in self.forward.several:
@@ -376,6 +426,12 @@ class _Backward:
             parts.setdefault(0, self.gradients[node.name])
         return tuple(parts.get(i) for i in range(len(self.forward.several[node.name])))
 
-    def _add(self, name: str, moments: Moments) -> None:
+    def _add(self, name: str, moments: Moments, levels: Levels | None = None) -> None:
         known = self.gradients.get(name)
-        self.gradients[name] = moments if known is None else known.plus(moments)
+        total = moments if known is None else known.plus(moments)
+        if known is not None and total.second > 0:
+            shares = (known.second / total.second, moments.second / total.second)
+            levels = together([(shares[0], self.levels.pop(name, None)), (shares[1], levels)])
+        self.gradients[name], levels = corrected(total, levels)
+        if levels is not None:
+            self.levels[name] = levels

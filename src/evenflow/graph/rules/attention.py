@@ -19,17 +19,19 @@ from evenflow.graph.visible import Visible, causal, complement
 
 
 @dataclass(frozen=True)
-class _Attention:
+class Attention:
     """One use of attention, step by step."""
 
     step: Step
 
     @cached_property
     def scale(self) -> float:
+        """What products of queries and keys are multiplied with."""
         return self.step.number("scale", self.step.shape("query")[-1] ** -0.5)
 
     @cached_property
     def query(self) -> Moments:
+        """Queries, scaled."""
         return self.step.of("query").scaled(self.scale)
 
     @cached_property
@@ -41,10 +43,12 @@ class _Attention:
 
     @cached_property
     def value(self) -> Moments:
+        """Values, once for each head of queries."""
         return _repeated(self.step, "value")
 
     @cached_property
     def logits(self) -> Moments:
+        """What the softmax is taken of."""
         found = product(self.query, self.key)
         if not self.step.has("attn_mask"):
             return found
@@ -57,6 +61,7 @@ class _Attention:
 
     @cached_property
     def seen(self) -> Visible | None:
+        """Which keys a row sees, where the code says so."""
         if not self.step.number("is_causal"):
             return None
         rank = len(self.logits.axes)
@@ -73,17 +78,18 @@ class _Attention:
 
     @cached_property
     def probabilities(self) -> Moments:
+        """Of the softmax, dropout included."""
         found = softmax(self.logits, len(self.logits.axes) - 1, self.seen)
         return found.times(self.kept)
 
 
 def _attention(step: Step) -> Moments:
-    use = _Attention(step)
+    use = Attention(step)
     return product(use.probabilities, use.value)
 
 
 def _attention_back(step: Step, cotangent: Moments) -> Cotangents:
-    use = _Attention(step)
+    use = Attention(step)
     to_kept, to_value = product_back(use.probabilities, use.value, cotangent)
     to_probabilities = to_kept.times(use.kept)
     last = len(use.logits.axes) - 1

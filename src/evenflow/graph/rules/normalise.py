@@ -162,7 +162,7 @@ def _normalisation(operation: str, norm: Callable[[Step], _Norm]) -> None:
         if _from_running(step):
             return _by_running(step, step.of("input"), shift=True)
         use = norm(step)
-        found = normalised(use.x, use.axes, _eps(step), centre=use.centre)
+        found = normalised(use.x, use.axes, eps_of(step), centre=use.centre)
         return reshaped(found, step.shape("input"))
 
     def forward(step: Step) -> Moments:
@@ -194,7 +194,7 @@ def _to_input(
         return _by_running(step, scaled, shift=False)
     use = norm(step)
     arrived, met = (reshaped(each, use.x.shape) for each in (scaled, products))
-    back = normalised_back(use.x, arrived, use.axes, _eps(step), centre=use.centre, products=met)
+    back = normalised_back(use.x, arrived, use.axes, eps_of(step), centre=use.centre, products=met)
     return reshaped(back, step.shape("input"))
 
 
@@ -223,7 +223,8 @@ def _affine(step: Step, argument: str, norm: Callable[[Step], _Norm]) -> Moments
     return reshaped(step.of(argument), norm(step).affine)
 
 
-def _eps(step: Step) -> float:
+def eps_of(step: Step) -> float:
+    """What is added to the variance."""
     return step.number("eps", _SMALLEST.get(step.node.dtype, 0.0))
 
 
@@ -236,7 +237,7 @@ def _from_running(step: Step) -> bool:
 
 def _by_running(step: Step, x: Moments, *, shift: bool) -> Moments:
     """By statistics of earlier batches: their means are what this batch's channels share, too."""
-    divisor = step.of("running_var").mean + _eps(step)
+    divisor = step.of("running_var").mean + eps_of(step)
     if divisor <= 0:
         raise NoRuleError(f"{step.node.op!r} divides by a variance of zero")
     low = step.of("running_mean").second if shift else 0.0

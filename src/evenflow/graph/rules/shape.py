@@ -54,7 +54,7 @@ register(
 )
 
 
-def _order(step: Step) -> list[int]:
+def order_of(step: Step) -> list[int]:
     """For each axis of the result the axis of the input that it was."""
     rank = len(step.shape("input"))
     order = list(range(rank))
@@ -77,13 +77,13 @@ def _order(step: Step) -> list[int]:
 
 
 def _permuted_back(step: Step, cotangent: Moments) -> Cotangents:
-    order = _order(step)
+    order = order_of(step)
     return {step.name("input"): permuted(cotangent, [order.index(a) for a in range(len(order))])}
 
 
 register(
     *PERMUTATIONS,
-    forward=lambda step: permuted(step.of("input"), _order(step)),
+    forward=lambda step: permuted(step.of("input"), order_of(step)),
     backward=_permuted_back,
 )
 

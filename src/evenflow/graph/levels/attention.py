@@ -1,0 +1,176 @@
+"""Levels of attention: rows that see different keys, and queries, keys and values of unlike size.
+
+A row of n keys averages values, so its level falls about as 1/n: Σp² = S/n over keys of its own
+(S from ``graph.competition``), and what all values share stays. Under a causal mask the first rows
+are therefore the largest, and so are the gradients of the first keys and values, which most rows
+read. Each sum below is taken once with the levels that are known and once without any; only their
+ratio counts, for the rule of attention itself knows the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from evenflow.graph.attention import logit_variance
+from evenflow.graph.competition import Competition, competition
+from evenflow.graph.constants import core_of
+from evenflow.graph.levels.levels import Levels
+from evenflow.graph.levels.registry import Found, Use, one, register
+from evenflow.graph.moments import Array, Moments
+from evenflow.graph.rules.attention import Attention
+from evenflow.graph.rules.registry import Arriving, Result
+
+_LARGEST = 1024
+"""Masks of more rows or keys than this make no levels."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Which keys each row sees, as sums over them."""
+
+    number: Array
+    """Keys of each row."""
+    over_keys: Callable[[Array], Array]
+    over_rows: Callable[[Array], Array]
+
+
+@lru_cache(maxsize=64)
+def _causal(rows: int, keys: int) -> _Seen:
+    last = np.minimum(np.arange(rows), keys - 1)
+
+    def over_rows(w: Array) -> Array:
+        later = np.cumsum(w[::-1])[::-1]
+        return np.pad(later, (0, max(keys - rows, 0)))[:keys]
+
+    return _Seen(last + 1.0, lambda a: np.cumsum(a)[last], over_rows)
+
+
+@lru_cache(maxsize=64)
+def _everything(rows: int, keys: int) -> _Seen:
+    return _Seen(
+        np.full(rows, float(keys)),
+        lambda a: np.full(rows, a.sum()),
+        lambda w: np.full(keys, w.sum()),
+    )
+
+
+def _masked(use: Use, rows: int, keys: int) -> _Seen | None:
+    """By a mask that is the same for all examples and heads."""
+    numbers = use.step.values("attn_mask")
+    if numbers is None:
+        return None
+    core, _ = core_of(numbers)
+    if any(n > 1 for n in core.shape[:-2]) or max(rows, keys) > _LARGEST:
+        return None
+    seen = np.broadcast_to(core.reshape(core.shape[-2:]), (rows, keys))
+    matrix = seen.astype(float) if seen.dtype == bool else (seen > -20.0).astype(float)
+    matrix[matrix.sum(axis=1) == 0] = 1.0
+    return _Seen(matrix.sum(axis=1), lambda a: matrix @ a, lambda w: w @ matrix)
+
+
+def _seen(use: Use) -> _Seen | None:
+    rows, keys = use.step.shape("query")[-2], use.step.shape("key")[-2]
+    if use.step.number("is_causal"):
+        return _causal(rows, keys)
+    if use.step.has("attn_mask"):
+        return _masked(use, rows, keys)
+    return _everything(rows, keys)
+
+
+def _tokens(levels: Levels | None, shape: tuple[int, ...]) -> Array:
+    """Levels of queries, keys or values along their tokens; all 1 where none are known."""
+    if levels is not None and levels.axis(shape) == len(shape) - 2:
+        return levels.values
+    return np.ones(shape[-2])
+
+
+def _own_and_shared(x: Moments, levels: Array) -> tuple[float, float]:
+    """Parts of the second moment, at level 1, that a token has alone and that all of them share."""
+    mean_root = float(np.sqrt(levels).mean())
+    shared = min(max(x.shared_positions, 0.0) / max(mean_root**2, 1e-12), 0.999 * x.second)
+    return x.second - shared, shared
+
+
+class _Sums:
+    """One use of attention, its rows and keys as sums."""
+
+    def __init__(self, use: Use, seen: _Seen) -> None:
+        attention = Attention(use.step)
+        self.seen, self.step = seen, use.step
+        logits = attention.logits
+        self.met: Competition = competition(
+            logit_variance(logits, len(logits.axes) - 1), seen.number
+        )
+        self.known = {
+            argument: _tokens(use.of(argument), use.step.shape(argument))
+            for argument in ("query", "key", "value")
+        }
+        self.flat = {name: np.ones_like(levels) for name, levels in self.known.items()}
+
+    def rows(self, levels: Mapping[str, Array]) -> Array:
+        """E[o²] of each row."""
+        a, n = levels["value"], self.seen.number
+        own, shared = _own_and_shared(self.step.of("value"), a)
+        alone = own * self.met.square / n * self.seen.over_keys(a) / n
+        return alone + shared * (self.seen.over_keys(np.sqrt(a)) / n) ** 2
+
+    def to_values(self, arrived: Moments, b: Array) -> Array:
+        """E[(Σ_i p_ij δ_i)²] of each key j."""
+        own, shared = _own_and_shared(arrived, b)
+        n = self.seen.number
+        alone = own * self.seen.over_rows(b * self.met.square / n**2)
+        return alone + shared * self.seen.over_rows(np.sqrt(b) / n) ** 2
+
+    def _logits_back(self, b: Array) -> Array:
+        """Σ_j E[δz_ij²] of each row i, over its mean of what the values have alone."""
+        n = self.seen.number
+        passed = self.met.square - 2 * self.met.cube / n + self.met.square_of_square / n
+        return b * np.maximum(passed, 0.0) / n
+
+    def to_queries(self, levels: Mapping[str, Array], b: Array) -> Array:
+        keys = self.seen.over_keys(levels["value"] * levels["key"])
+        return self._logits_back(b) * keys / self.seen.number
+
+    def to_keys(self, levels: Mapping[str, Array], b: Array) -> Array:
+        each = self._logits_back(b) * levels["query"] / self.seen.number
+        return levels["value"] * self.seen.over_rows(each)
+
+
+def _ratio(told: Array, flat: Array, shape: tuple[int, ...]) -> Levels | None:
+    mean = float(flat.mean())
+    if mean <= 0 or told.size < 2:
+        return None
+    return Levels.along(told / mean, len(shape) - 2, shape)
+
+
+def _rows(use: Use, _result: Result) -> Levels | None:
+    seen = _seen(use)
+    if seen is None:
+        return None
+    sums = _Sums(use, seen)
+    return _ratio(sums.rows(sums.known), sums.rows(sums.flat), use.step.node.shape)
+
+
+def _rows_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
+    assert not isinstance(levels, tuple)
+    seen, step = _seen(use), use.step
+    if seen is None:
+        return {}
+    sums, arrived = _Sums(use, seen), one(cotangent)
+    b = _tokens(levels, step.node.shape)
+    even = np.ones_like(b)
+    told = {
+        "value": (sums.to_values(arrived, b), sums.to_values(arrived, even)),
+        "query": (sums.to_queries(sums.known, b), sums.to_queries(sums.flat, even)),
+        "key": (sums.to_keys(sums.known, b), sums.to_keys(sums.flat, even)),
+    }
+    return {
+        step.name(argument): _ratio(*each, step.shape(argument)) for argument, each in told.items()
+    }
+
+
+register("scaled_dot_product_attention", forward=_rows, backward=_rows_back, makes=True)

@@ -1,0 +1,66 @@
+"""Levels of normalised tensors: where each position is divided by its own size, they are gone.
+
+Backwards a gradient is divided by that size, so that small positions get large gradients. A norm
+that is taken over the positions leaves them as unlike as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from evenflow.graph.levels.levels import Levels, product
+from evenflow.graph.levels.registry import Found, Use, register
+from evenflow.graph.rules.normalise import eps_of
+from evenflow.graph.rules.registry import Arriving, Result
+
+_ACROSS = frozenset(["batch_norm", "instance_norm", "group_norm"])
+"""These take positions together."""
+
+
+def _divides(use: Use, levels: Levels) -> bool:
+    """Whether each index of these levels is divided by a size of its own."""
+    if use.step.node.op in _ACROSS:
+        return False
+    shape = use.step.shape("input")
+    axis = levels.axis(shape)
+    if use.step.node.op == "standardise":
+        return axis is None or axis not in use.step.axes("dim")
+    given = use.step.node.arguments.get("normalized_shape")
+    last = len(given) if isinstance(given, tuple) else 1
+    return axis is None or axis < len(shape) - last
+
+
+def _size(use: Use, levels: Levels) -> Levels:
+    """σ² + eps at each index, over that of the whole tensor."""
+    x, eps = use.step.of("input"), eps_of(use.step)
+    share = eps / max(x.variance + eps, 1e-300)
+    return replace(levels, values=(1 - share) * levels.values + share)
+
+
+def _normalised(use: Use, _result: Result) -> Levels | None:
+    levels = use.of("input")
+    if levels is None or not _divides(use, levels):
+        return levels
+    return replace(levels, values=levels.values / np.maximum(_size(use, levels).values, 1e-9))
+
+
+def _normalised_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
+    assert not isinstance(levels, tuple)
+    known = use.of("input")
+    if known is not None and _divides(use, known):
+        inverse = replace(known, values=1 / np.maximum(_size(use, known).values, 1e-9))
+        levels = product(levels, inverse)
+    return {use.step.name("input"): levels}
+
+
+register(
+    "layer_norm",
+    "rms_norm",
+    "standardise",
+    *_ACROSS,
+    forward=_normalised,
+    backward=_normalised_back,
+)

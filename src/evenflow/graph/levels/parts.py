@@ -1,0 +1,172 @@
+"""Levels of a part of the positions, and of several tensors joined.
+
+A part has the level of the indices that it keeps; backwards all others get nothing. Of joined
+tensors each brings its own second moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+import numpy as np
+
+from evenflow.graph.levels.levels import Levels, together
+from evenflow.graph.levels.registry import Found, Several, Use, one, register
+from evenflow.graph.moments import Array, Moments
+from evenflow.graph.rules.registry import Arriving, Result
+
+
+def _are_positions(x: Moments, axis: int) -> bool:
+    return bool(x.axes[axis]) and all(atom.role == "positions" for atom in x.axes[axis])
+
+
+def _axis(use: Use) -> int:
+    return int(use.step.number("dim")) % max(len(use.step.shape("input")), 1)
+
+
+def _part(use: Use) -> slice:
+    """The indices along the axis that are kept."""
+    step, size = use.step, use.step.shape("input")[_axis(use)]
+    if step.node.op == "select":
+        index = int(step.number("index")) % size
+        return slice(index, index + 1)
+    start = int(step.number("start"))
+    start = min(max(start + size if start < 0 else start, 0), size)
+    spacing = max(int(step.number("step", 1)), 1)
+    return slice(start, start + spacing * (step.node.shape[_axis(use)] - 1) + 1, spacing)
+
+
+def _kept(levels: Levels | None, axis: int, shape: Sequence[int], part: slice) -> Levels | None:
+    """Levels of a part along ``axis`` of a tensor of this shape; an axis of one index is kept."""
+    along = None if levels is None else levels.axis(shape)
+    if levels is None or along is None:
+        return None
+    values = levels.values[part] if along == axis else levels.values
+    left = [len(range(n)[part]) if a == axis else n for a, n in enumerate(shape)]
+    return Levels.along(values, along, left)
+
+
+def _put_back(
+    x: Moments, levels: Levels | None, axis: int, shape: tuple[int, ...], part: slice
+) -> Levels | None:
+    """Of the gradient of a tensor of which only a part was read, along positions."""
+    count = len(range(shape[axis])[part])
+    kept = [count if a == axis else n for a, n in enumerate(shape)]
+    along = None if levels is None else levels.axis(kept)
+    if levels is not None and along is not None and along != axis:
+        return Levels.along(levels.values, along, shape)
+    if not _are_positions(x, axis):
+        return None
+    values = np.zeros(shape[axis])
+    values[part] = (levels.values if along == axis and levels else 1.0) * shape[axis] / count
+    return Levels.along(values, axis, shape)
+
+
+def _cut(use: Use, _result: Result) -> Levels | None:
+    levels = use.of("input")
+    if levels is None:
+        return None
+    return _kept(levels, _axis(use), use.step.shape("input"), _part(use))
+
+
+def _cut_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
+    assert not isinstance(levels, tuple)
+    shape, axis = use.step.shape("input"), _axis(use)
+    x = use.step.of("input")
+    return {use.step.name("input"): _put_back(x, levels, axis, shape, _part(use))}
+
+
+register("select", "slice", "narrow", forward=_cut, backward=_cut_back, makes=True)
+
+
+def _split(use: Use, _result: Result) -> Several:
+    shape, axis = use.step.shape("input"), _axis(use)
+    return tuple(_kept(use.of("input"), axis, shape, part) for part in _pieces(use))
+
+
+def _pieces(use: Use) -> list[slice]:
+    axis = _axis(use)
+    if use.step.node.op == "unbind":
+        sizes = [1] * use.step.shape("input")[axis]
+    else:
+        sizes = [shape[axis] for shape in use.step.node.shapes or (use.step.node.shape,)]
+    ends = np.cumsum(sizes)
+    return [slice(int(end) - size, int(end)) for end, size in zip(ends, sizes, strict=True)]
+
+
+def _split_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
+    shape, axis = use.step.shape("input"), _axis(use)
+    arrived = cotangent if isinstance(cotangent, tuple) else (cotangent,)
+    known = levels if isinstance(levels, tuple) else (levels,)
+    parts = [
+        (0.0 if x is None else x.second * len(range(shape[axis])[part]), each, part)
+        for x, each, part in zip(arrived, known, _pieces(use), strict=False)
+    ]
+    whole = sum(weight for weight, _, _ in parts)
+    if whole <= 0:
+        return {}
+    found = _all(use.step.of("input"), parts, axis, shape, whole)
+    return {use.step.name("input"): found}
+
+
+def _all(
+    x: Moments,
+    parts: Sequence[tuple[float, Levels | None, slice]],
+    axis: int,
+    shape: tuple[int, ...],
+    whole: float,
+) -> Levels | None:
+    """Of parts that make up a tensor of this shape, each with its share of the sum of squares."""
+    beside = []
+    values: Array = np.ones(shape[axis])
+    for weight, levels, part in parts:
+        count = len(range(shape[axis])[part])
+        sizes = [count if a == axis else n for a, n in enumerate(shape)]
+        along = None if levels is None else levels.axis(sizes)
+        here = levels if levels is not None and along == axis else None
+        values[part] = weight / whole * shape[axis] / count * (here.values if here else 1.0)
+        kept = levels is not None and along is not None and along != axis
+        beside.append((weight / whole, Levels.along(levels.values, along, shape) if kept else None))  # type: ignore[union-attr,arg-type]
+    found = together(beside)
+    if found is not None or not _are_positions(x, axis):
+        return found
+    return Levels.along(values, axis, shape)
+
+
+register("split", "split_with_sizes", "chunk", forward=_split, backward=_split_back)
+register("unbind", forward=_split, backward=_split_back)
+
+
+def _joined(use: Use, result: Result) -> Levels | None:
+    x, shape = one(result), use.step.node.shape
+    axis = int(use.step.number("dim")) % max(len(shape), 1)
+    parts, start = [], 0
+    for name in use.step.names("tensors"):
+        each = use.step.of_value(name)
+        if not prod(each.shape):
+            continue
+        count = 1 if use.step.node.op == "stack" else each.shape[axis]
+        parts.append((each.second * count, use.known.get(name), slice(start, start + count)))
+        start += count
+    whole = sum(weight for weight, _, _ in parts)
+    if whole <= 0 or use.step.node.op == "stack":
+        return None
+    return _all(x, parts, axis, shape, whole)
+
+
+def _joined_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
+    if not isinstance(levels, Levels) or use.step.node.op == "stack":
+        return {}
+    shape = use.step.node.shape
+    axis = int(use.step.number("dim")) % max(len(shape), 1)
+    found, start = {}, 0
+    for name in use.step.names("tensors"):
+        sizes = use.step.graph.shape(name)
+        if prod(sizes):
+            found[name] = _kept(levels, axis, shape, slice(start, start + sizes[axis]))
+            start += sizes[axis]
+    return found
+
+
+register("cat", "concat", forward=_joined, backward=_joined_back, makes=True)
