@@ -34,7 +34,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, tag="training"):
     test_images: int = 10_000
     """Validation and test errors are taken on at most so many images."""
     jacobians: int = 1
-    """Test images at which the layers' Jacobians are decomposed, before and after training."""
+    """Test images at which Jacobians are decomposed before and after training, if any."""
     method: str = "plain"
     """How a step's size is found: one of ``METHODS``."""
     pretraining: int = 0

@@ -36,7 +36,7 @@ class Scale:
     starts: int
     """Networks of each model that are looked at before any training."""
     jacobians: int
-    """Images at which the layers' Jacobians of each of them are decomposed."""
+    """Images at which the layers' Jacobians are decomposed at the start."""
     note: str
     data: tuple[str, ...] = (*COLUMNS[:-1], *STAND_INS)
     """The data sets of Table 1."""
@@ -88,7 +88,7 @@ SCALES = {
             fixed_images=5000,
             depths=(3, 4, 5),
             starts=20,
-            jacobians=3,
+            jacobians=10,
             note="the paper's networks, fewer updates: a night on a laptop",
         ),
         Scale(
@@ -102,7 +102,7 @@ SCALES = {
             fixed_images=100_000,
             depths=(1, 2, 3, 4, 5),
             starts=20,
-            jacobians=3,
+            jacobians=10,
             note="as in 2010: five million updates of every model",
         ),
     )

@@ -185,7 +185,7 @@ class Course:
         images = torch.from_numpy(self._fixed[0]).to(self.device)
         looks = observe(self.bank, images, self._one_hot(self._fixed[1]))
         ends = self.update in (0, self.trials[0].updates)
-        few = images[:: max(1, len(images) // self.trials[0].jacobians)]
+        few = images[_evenly(len(images), self.trials[0].jacobians)]
         spectra: list[Look] = jacobians(self.bank, few) if ends else [{} for _ in looks]
         for n, look in enumerate(looks):
             self._note(n, "observed_at", self.update)
