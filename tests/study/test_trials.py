@@ -10,6 +10,8 @@ import time
 import msgspec
 import numpy as np
 import pytest
+import torch
+from lost_worker import Killer
 
 from evenflow.errors import InputError
 from evenflow.study import work as work_module
@@ -128,6 +130,20 @@ def test_networks_of_one_shape_may_advance_together(tmp_path, place):
         )
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
+def test_trials_on_a_gpu_have_the_numbers_of_the_processor(tmp_path, place):
+    trials = [trial(seed, rate=rate) for seed, rate in ((0, 0.1), (1, 0.03))]
+    assert work(place._replace(device="cuda"), trials) == "done"
+    here = run(tmp_path / "here", trials)
+    for each in trials:
+        there, apart = Folder(tmp_path).result(each), here.result(each)
+        for key in ("activation_sd", "gradient_sd", "weight_gradient_sd"):
+            np.testing.assert_allclose(there[key], apart[key], rtol=1e-3, err_msg=key)
+        np.testing.assert_allclose(
+            there["training_cost"][1:], apart["training_cost"][1:], rtol=1e-4
+        )
+
+
 def test_two_workers_give_the_numbers_of_one(tmp_path):
     trials = [trial(seed) for seed in range(3)]
     one, two = run(tmp_path / "1", trials), run(tmp_path / "2", trials, jobs=2)
@@ -212,6 +228,22 @@ def test_a_full_disk_fails_the_trial_with_a_message(tmp_path, monkeypatch):
     rows = run(tmp_path, [trial()]).index.rows()
     assert rows[0].state == "failed"
     assert "No space left on device" in rows[0].message
+
+
+def test_a_lost_worker_is_told_and_nothing_is_lost(tmp_path):
+    quick, long = trial(), [trial(seed, updates=3000) for seed in (1, 2)]
+    finished = run(tmp_path / "lost", [quick]).result(quick)
+    locks = [tmp_path / "lost" / "trials" / each.key / "lock" for each in long]
+    killer = Killer(b"LokyProcess", lambda: all(lock.exists() for lock in locks))
+    with pytest.raises(InputError, match="a worker process was killed") as caught:
+        run(tmp_path / "lost", [quick, *long], jobs=2)
+    assert killer.killed
+    assert "run the same command again" in str(caught.value)
+    folder = run(tmp_path / "lost", [quick, *long])
+    same(folder.result(quick), finished)
+    calm = run(tmp_path / "calm", long)
+    for each in long:
+        same(folder.result(each), calm.result(each))
 
 
 def test_an_index_takes_writers_at_once(tmp_path):

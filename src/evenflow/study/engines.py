@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 
@@ -17,6 +18,8 @@ Spread = Callable[[Place, Sequence[Unit]], Iterator[Told]]
 """Carries out units, and tells of each trial as it ends."""
 
 ENGINES = ("local", "ray")
+_PATIENCE = 10.0
+"""Seconds until a cluster that does not answer is given up; Ray itself waits for many minutes."""
 
 
 def engine(name: str, jobs: int, address: str | None = None) -> Spread:
@@ -68,6 +71,7 @@ def _ray(address: str | None) -> Spread:
 
     def spread(place: Place, units: Sequence[Unit]) -> Iterator[Told]:
         if not ray.is_initialized():
+            _answers(address)
             ray.init(address=address, log_to_driver=False)
         # A worker that dies is replaced; its trials go on from where they were saved.
         remote = ray.remote(num_cpus=1, max_retries=-1)(_carry_out)
@@ -77,6 +81,20 @@ def _ray(address: str | None) -> Spread:
             yield from ray.get(ready[0])
 
     return spread
+
+
+def _answers(address: str | None) -> None:
+    """Raise InputError where nobody listens at ``host:port``; other addresses are Ray's own."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), _PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"no Ray cluster answers at {address}: {error}",
+            remedy="start one by `ray start --head`, or leave out --address to use this machine",
+        ) from error
 
 
 def _carry_out(place: Place, unit: Unit) -> list[Told]:

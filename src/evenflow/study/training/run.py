@@ -33,6 +33,8 @@ ON_THE_WAY = 2000
 """Errors before the end of a training are taken on so many images."""
 EXAMPLES_KEPT = 14
 """Test images that every result keeps, to show what was trained on."""
+_CHECKED = 20
+"""Updates from one look to the next whether a cost is finite: on a GPU it waits for the step."""
 _AT_ONCE = 1000
 """Test images that go through the networks together."""
 
@@ -56,6 +58,7 @@ class Course:
         rates = [trial.rate for trial in trials]
         network = first.network
         self.bank = Bank(weights, network.activation, network.cost, rates, BATCH)
+        self._batches = [self.bank.inputs.cpu(), self.bank.targets.cpu()]
         self.update = 0
         self._cost = torch.zeros(len(trials), dtype=torch.float64, device=self.device)
         self._since = 0
@@ -74,8 +77,10 @@ class Course:
 
     @property
     def over(self) -> bool:
-        """Whether every update was made, or no network has a finite cost any more."""
-        return self.update >= self.trials[0].updates or not bool(self._cost.isfinite().any())
+        """Whether every update was made, or no network was seen to have a finite cost any more."""
+        if self.update >= self.trials[0].updates:
+            return True
+        return self.update % _CHECKED == 0 and not bool(self._cost.isfinite().any())
 
     def advance(self, most: int) -> None:
         """Make up to ``most`` updates, and look wherever the trials say so."""
@@ -138,15 +143,19 @@ class Course:
                 return
 
     def _load(self, update: int) -> None:
+        """Put the batch of that number before each network, in one transfer for all."""
+        inputs, targets = self._batches
         for n, data in enumerate(self.data):
             images, labels = data.batch(update, BATCH)
-            self.bank.inputs[n].copy_(torch.from_numpy(images))
-            self.bank.targets[n].copy_(self._one_hot(labels))
+            inputs[n] = torch.from_numpy(images)
+            targets[n] = self._one_hot(labels)
+        self.bank.inputs.copy_(inputs)  # onto themselves on a processor, which costs nothing
+        self.bank.targets.copy_(targets)
 
     def _one_hot(self, labels: NDArray[np.int64]) -> Tensor:
         classes = len(self.data[0].classes)
         hot = torch.nn.functional.one_hot(torch.from_numpy(labels), classes)
-        return hot.to(self.device, torch.float32)
+        return hot.float()
 
     def _look(self) -> None:
         if self.update in self._evaluated:
@@ -183,7 +192,7 @@ class Course:
 
     def _observe(self) -> None:
         images = torch.from_numpy(self._fixed[0]).to(self.device)
-        looks = observe(self.bank, images, self._one_hot(self._fixed[1]))
+        looks = observe(self.bank, images, self._one_hot(self._fixed[1]).to(self.device))
         ends = self.update in (0, self.trials[0].updates)
         few = images[_evenly(len(images), self.trials[0].jacobians)]
         spectra: list[Look] = jacobians(self.bank, few) if ends else [{} for _ in looks]
