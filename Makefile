@@ -6,7 +6,7 @@ USABLE := $(VENV)/.usable
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint clean test-pythons bench-derive bench-derive-cost bench-fill bench-init bench-kills bench-levels bench-paper bench-rules bench-watch bench-watch-long bench-scale bench-shapeset bench-shards bench-theory bench-trainability bench-training calibrate
+.PHONY: run test lint clean test-pythons bench-derive bench-derive-cost bench-fill bench-init bench-kills bench-levels bench-paper bench-rules bench-watch bench-watch-long bench-scale bench-shapeset bench-shards bench-study-gpu bench-theory bench-trainability bench-training calibrate
 .DEFAULT_GOAL := run
 
 $(USABLE): pyproject.toml constraints.txt
@@ -85,6 +85,9 @@ bench-shards: $(INSTALLED)  ## real models over gloo ranks: the bits and losses 
 
 bench-training: $(INSTALLED)  ## updates of the paper's network against a plain loop, and the floor
 	$(BIN)/python benchmarks/study_training.py
+
+bench-study-gpu: $(INSTALLED)  ## 1, 8 and 64 networks side by side on a GPU, and its memory's limit
+	$(BIN)/python benchmarks/study_training.py --together
 
 bench-kills: $(INSTALLED)  ## a study killed twenty times against one left in peace
 	$(BIN)/python benchmarks/study_kills.py

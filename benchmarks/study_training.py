@@ -1,13 +1,13 @@
 """How fast a study trains: updates of the paper's network against a plain loop, and the floor.
 
-    python benchmarks/study_training.py               # on the processor, one thread and two
-    python benchmarks/study_training.py --device cuda # 1, 8 and 64 networks together
+    python benchmarks/study_training.py             # on the processor, one thread and two
+    python benchmarks/study_training.py --together  # 1, 8 and 64 networks side by side on a GPU
 
 Five hidden tanh layers of 1000 units, mini-batches of ten, plain gradient descent. The plain loop
 is ``nn.Sequential`` with ``torch.optim.SGD``. Both sides take turns, so that a machine that slows
 down slows both; medians count, and the quartiles tell of stalls: no round is dropped. The floor is
-the arithmetic at the rate of a large matrix product, measured in the same run; on a GPU, the
-traffic of the weights (read twice, written once) at the rate of a large copy.
+the arithmetic at the rate of a large matrix product, measured in the same run; for networks side by
+side, the traffic of the weights (read twice, written once) at the rate of a large copy.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from evenflow.study.data import load
+from evenflow.study.networks import Network
 from evenflow.study.training.bank import Bank
+from evenflow.study.training.run import Course
 from evenflow.study.training.stepping import stepper
+from evenflow.study.trial import OPENING, Trial
 
 INPUTS, WIDTH, DEPTH, CLASSES, BATCH = 1024, 1000, 5, 9, 10
 WIDTHS = (INPUTS, *(WIDTH,) * DEPTH, CLASSES)
@@ -34,14 +38,18 @@ RATE = 0.01
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--together", action="store_true")
+    parser.add_argument("--device", default="cuda", help="of networks side by side")
+    parser.add_argument("--networks", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--rounds", type=int, default=31)
     arguments = parser.parse_args()
-    if arguments.device == "cuda":
-        on_gpu(arguments.rounds)
-    else:
+    if not arguments.together:
         for threads in (1, 2):
             on_processor(threads, arguments.rounds)
+    elif arguments.device == "cuda" and not torch.cuda.is_available():
+        print("no GPU is at hand: nothing measured (--device cpu tries the same on the processor)")
+    else:
+        together(arguments.device, arguments.networks, arguments.rounds)
 
 
 def on_processor(threads: int, rounds: int) -> None:
@@ -56,16 +64,52 @@ def on_processor(threads: int, rounds: int) -> None:
     )
 
 
-def on_gpu(rounds: int) -> None:
-    """Print updates a second for several numbers of networks, and the limit of the memory."""
-    block = torch.empty(2**28, device="cuda")
+def together(device: str, counts: list[int], rounds: int) -> None:
+    """Print updates a second for several numbers of networks, and the limit of the memory.
+
+    Once with the batch left where it is, once with a new one each step, as in a study.
+    """
+    block = torch.empty(COPIED, device=device)
     other = torch.empty_like(block)
-    for count in (1, 8, 64):
-        ours, copy = alternate([our_step(count, "cuda"), lambda: other.copy_(block)], rounds)
-        speed = 2 * block.nbytes / statistics.median(copy)
-        limit = speed / (3 * 4 * WEIGHTS)
-        rate = count / statistics.median(ours)
-        print(f"{count:3} networks: {rate:,.0f} updates a second, {rate / limit:.0%} of the limit")
+    for count in counts:
+        course = whole(count, device)
+        ours, fed, copy = alternate(
+            [our_step(count, device), lambda c=course: c.advance(1), lambda: other.copy_(block)],
+            rounds,
+        )
+        limit = 2 * block.nbytes / statistics.median(copy) / (3 * 4 * WEIGHTS)
+        rates = [count / statistics.median(seconds) for seconds in (ours, fed)]
+        print(
+            f"{count:3} networks on {device}: {rates[0]:,.0f} updates a second, "
+            f"{rates[0] / limit:.0%} of the memory's {limit:,.0f}; "
+            f"{rates[1]:,.0f} with their data, {rates[1] / limit:.0%}"
+        )
+
+
+COPIED = 2**26
+"""Floats of a large copy."""
+
+
+def whole(count: int, device: str) -> Course:
+    """Trainings of ``count`` seeds on Shapeset, looked at before the first update alone."""
+    network = Network(hidden=(WIDTH,) * DEPTH, activation="tanh", scheme="glorot")
+    trials = [
+        Trial(
+            data="shapeset",
+            network=network,
+            rate=RATE,
+            updates=10**9,
+            seed=seed,
+            evaluations=1,
+            observations=1,
+            test_images=10,
+            jacobians=0,
+        )
+        for seed in range(count)
+    ]
+    course = Course(trials, [load("shapeset", seed=seed) for seed in range(count)], device)
+    course.advance(OPENING[-1] + 1)  # past the looks at the opening
+    return course
 
 
 SIDE = 1500
