@@ -404,7 +404,7 @@ class _Backward:
             return
         arriving = self._cotangent(node)
         gradients = self.forward.derived(node, lambda rule, step: rule.backward(step, arriving))
-        sent = levels_backward(self.forward.use(node), arriving, self._levels_of(node))
+        sent = levels_backward(self.forward.use(node), arriving, self._levels_of(node), gradients)
         for name, moments in gradients.items():
             moments, levels = corrected(moments, sent.get(name))
             _require_finite(moments, "gradients")
@@ -430,8 +430,9 @@ class _Backward:
         known = self.gradients.get(name)
         total = moments if known is None else known.plus(moments)
         if known is not None and total.second > 0:
-            shares = (known.second / total.second, moments.second / total.second)
-            levels = together([(shares[0], self.levels.pop(name, None)), (shares[1], levels)])
+            share = known.second / total.second
+            parts = [(share, self.levels.pop(name, None), known), (1 - share, levels, moments)]
+            levels = together(parts, total.shape)
         self.gradients[name], levels = corrected(total, levels)
         if levels is not None:
             self.levels[name] = levels

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from evenflow.graph.attention import logit_variance
 from evenflow.graph.competition import Competition, competition
 from evenflow.graph.constants import core_of
-from evenflow.graph.levels.levels import Levels
+from evenflow.graph.levels.levels import Levels, kernel_of
+from evenflow.graph.levels.mixing import Mixing
 from evenflow.graph.levels.registry import Found, Use, one, register
 from evenflow.graph.moments import Array, Moments
 from evenflow.graph.rules.attention import Attention
@@ -26,6 +27,8 @@ from evenflow.graph.rules.registry import Arriving, Result
 
 _LARGEST = 1024
 """Masks of more rows or keys than this make no levels."""
+_NOTHING = 1e-6
+"""Rows that are less alike than this have nothing in common."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,12 @@ class _Seen:
     """Keys of each row."""
     over_keys: Callable[[Array], Array]
     over_rows: Callable[[Array], Array]
+
+    @cached_property
+    def matrix(self) -> Array:
+        """Rows by keys: 1 where a row sees a key."""
+        keys = self.over_rows(np.ones_like(self.number)).size
+        return np.stack([self.over_keys(each) for each in np.eye(keys)], axis=1)
 
 
 @lru_cache(maxsize=64)
@@ -140,36 +149,94 @@ class _Sums:
         return levels["value"] * self.seen.over_rows(each)
 
 
-def _ratio(told: Array, flat: Array, shape: tuple[int, ...]) -> Levels | None:
-    mean = float(flat.mean())
-    if mean <= 0 or told.size < 2:
+def _ratio(told: Array, flat: Array, by_rule: Moments) -> Levels | None:
+    """Levels along tokens, from what is told of them and of even ones, and what the rule of
+    attention found; matrices are kernels."""
+    axis, shape = len(by_rule.axes) - 2, by_rule.shape
+    if told.ndim == 1:
+        mean = float(flat.mean())
+        return Levels.along(told / mean, axis, shape) if mean > 0 and told.size > 1 else None
+    size = len(flat)
+    mean = float(np.trace(flat)) / size
+    if mean <= 0 or size < 2:
         return None
-    return Levels.along(told / mean, len(shape) - 2, shape)
+    kernel = told / mean
+    kernel *= np.where(np.eye(size) > 0, 1.0, _rows_alike(flat / mean, by_rule))
+    return Levels.along(np.diag(kernel), axis, shape, kernel)
 
 
-def _rows(use: Use, _result: Result) -> Levels | None:
+def _rows_alike(flat: Array, by_rule: Moments) -> float:
+    """How much more alike two rows are than mixing alone makes them: their logits are alike too."""
+    size = len(flat)
+    mixed = (flat.sum() - size) / (size * (size - 1))
+    found = by_rule.shared_positions / by_rule.second if by_rule.second > 0 else 0.0
+    return found / mixed if abs(mixed) > _NOTHING else 1.0
+
+
+def _kernel(x: Moments, levels: Levels | None, shape: tuple[int, ...]) -> Array | None:
+    """How alike the tokens of an operand are; None for too many."""
+    tokens = Levels.along(np.ones(shape[-2]), len(shape) - 2, shape)
+    return kernel_of(x, levels, tokens, shape)
+
+
+def _kernels(use: Use, *, flat: bool = False) -> list[Array | None]:
+    """Those of values, keys and queries; with ``flat`` only by what Moments tell."""
+    return [
+        _kernel(use.step.of(name), None if flat else use.of(name), use.step.shape(name))
+        for name in ("value", "key", "query")
+    ]
+
+
+def _is_even(use: Use) -> bool:
+    """Whether all rows see all keys, and no operand has levels."""
+    sees_all = not use.step.number("is_causal") and not use.step.has("attn_mask")
+    return sees_all and all(use.of(name) is None for name in ("value", "key", "query"))
+
+
+def _rows(use: Use, result: Result) -> Levels | None:
     seen = _seen(use)
-    if seen is None:
+    if seen is None or _is_even(use):
         return None
     sums = _Sums(use, seen)
-    return _ratio(sums.rows(sums.known), sums.rows(sums.flat), use.step.node.shape)
+    told, even = (_kernels(use, flat=flat)[0] for flat in (False, True))
+    if told is None or even is None:
+        return _ratio(sums.rows(sums.known), sums.rows(sums.flat), one(result))
+    mixing = Mixing(seen.matrix, sums.met)
+    return _ratio(mixing.forwards(told), mixing.forwards(even), one(result))
 
 
 def _rows_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
     assert not isinstance(levels, tuple)
     seen, step = _seen(use), use.step
-    if seen is None:
+    if seen is None or (levels is None and _is_even(use)):
         return {}
     sums, arrived = _Sums(use, seen), one(cotangent)
-    b = _tokens(levels, step.node.shape)
-    even = np.ones_like(b)
-    told = {
-        "value": (sums.to_values(arrived, b), sums.to_values(arrived, even)),
-        "query": (sums.to_queries(sums.known, b), sums.to_queries(sums.flat, even)),
-        "key": (sums.to_keys(sums.known, b), sums.to_keys(sums.flat, even)),
-    }
+    told = _sent(use, sums, arrived, levels)
+    even = _sent(Use(step, {}), sums, arrived, None)
+    names = {argument: step.name(argument) for argument in told}
     return {
-        step.name(argument): _ratio(*each, step.shape(argument)) for argument, each in told.items()
+        name: _ratio(told[argument], even[argument], use.sent[name])
+        for argument, name in names.items()
+    }
+
+
+def _sent(use: Use, sums: _Sums, arrived: Moments, levels: Levels | None) -> dict[str, Array]:
+    """Of the gradients of values, queries and keys."""
+    values, keys, queries = _kernels(use)
+    gradient = _kernel(arrived, levels, use.step.node.shape)
+    if values is None or keys is None or queries is None or gradient is None:
+        known = {name: _tokens(use.of(name), use.step.shape(name)) for name in sums.known}
+        b = _tokens(levels, use.step.node.shape)
+        return {
+            "value": sums.to_values(arrived, b),
+            "query": sums.to_queries(known, b),
+            "key": sums.to_keys(known, b),
+        }
+    mixing = Mixing(sums.seen.matrix, sums.met)
+    return {
+        "value": mixing.to_values(gradient),
+        "query": mixing.to_queries(values, keys, gradient),
+        "key": mixing.to_keys(values, queries, gradient),
     }
 
 

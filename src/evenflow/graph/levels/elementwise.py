@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from evenflow.graph.constants import core_of
-from evenflow.graph.levels.levels import Levels, product, together
+from evenflow.graph.levels.levels import (
+    LONGEST,
+    Levels,
+    product,
+    spread_out,
+    together,
+)
 from evenflow.graph.levels.registry import Found, Use, one, register
 from evenflow.graph.moments import Array, Moments
 from evenflow.graph.rules.registry import Arriving, Result
-from evenflow.graph.through import operating
+from evenflow.graph.through import operating, slopes, through
 from evenflow.theory.activations import Activation
 
 _NODES = 6
@@ -65,8 +72,12 @@ def _measured(values: npt.NDArray[Any], places: tuple[int, ...]) -> Levels | Non
     found = []
     for axis in places:
         if square.shape[axis] > 1:
-            others = tuple(a for a in range(square.ndim) if a != axis)
-            found.append(Levels.along(square.mean(axis=others) / mean, axis, values.shape))
+            rows = np.moveaxis(np.asarray(core, dtype=np.float64), axis, 0).reshape(
+                square.shape[axis], -1
+            )
+            kernel = rows @ rows.T / rows.shape[1] / mean if len(rows) <= LONGEST else None
+            level = np.square(rows).mean(axis=1) / mean
+            found.append(Levels.along(level, axis, values.shape, kernel))
     return max(found, key=Levels.unevenness, default=None)
 
 
@@ -80,8 +91,12 @@ def _sum(use: Use, result: Result) -> Levels | None:
     if step.node.op == "rsub":
         first, second = step.of("input").second * alpha**2, step.of("other").second
     crossed = 1 - (first + second) / whole.second
-    shares = [(first / whole.second, left), (second / whole.second, right), (crossed, None)]
-    return together(shares)
+    shares = [
+        (first / whole.second, left, step.of("input")),
+        (second / whole.second, right, step.of("other")),
+        (crossed, None, None),
+    ]
+    return together(shares, step.node.shape)
 
 
 def _to_operands(use: Use, levels: Found, *arguments: str) -> dict[str, Levels | None]:
@@ -106,8 +121,9 @@ register(
 
 
 def _product(use: Use, result: Result) -> Levels | None:
-    whole = one(result)
-    return product(_operand(use, "input", whole), _operand(use, "other", whole))
+    whole, of = one(result), use.step.of
+    factors = [(_operand(use, name, whole), of(name)) for name in ("input", "other")]
+    return product(factors, use.step.node.shape)
 
 
 def _product_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
@@ -116,7 +132,8 @@ def _product_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, 
     found = {}
     for argument, other in (("input", "other"), ("other", "input")):
         if step.has(argument):
-            both = product(levels, _operand(use, other, whole))
+            factors = [(levels, whole), (_operand(use, other, whole), step.of(other))]
+            both = product(factors, step.node.shape)
             if both is not None:
                 found[step.name(argument)] = _summed(both, step.node.shape, step.shape(argument))
     return found
@@ -145,19 +162,36 @@ def _activated(use: Use, _result: Result) -> Levels | None:
     levels, curve = use.of("input"), use.step.node.activation
     if levels is None or curve is None:
         return None
-    return Levels(_curve(use.step.of("input"), curve, levels.values)[0], levels.inner)
+    z = use.step.of("input")
+    values = _curve(z, curve, levels.values)[0]
+    kernel = None
+    if levels.kernel is not None:
+        found = through(_level(z, levels.kernel), curve).pairs
+        kernel = found / max(found[0, 0], 1e-300) * spread_out(values)
+    return replace(levels, values=values, kernel=kernel)
 
 
-def _activated_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
+def _activated_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
     before, curve = use.of("input"), use.step.node.activation
     assert not isinstance(levels, tuple)
     if before is not None and curve is not None:
-        slopes = _curve(use.step.of("input"), curve, before.values)[1]
-        levels = product(levels, Levels(slopes, before.inner))
+        z, shape = use.step.of("input"), use.step.node.shape
+        values, kernel = _curve(z, curve, before.values)[1], before.kernel
+        if kernel is not None:
+            found = slopes(_level(z, kernel), curve)
+            kernel = found / max(found[0, 0], 1e-300) * spread_out(values)
+        slope = replace(before, values=values, kernel=kernel)
+        levels = product([(levels, one(cotangent)), (slope, z)], shape)
     return {use.step.name("input"): levels}
 
 
 register("activation", forward=_activated, backward=_activated_back)
+
+
+def _level(z: Moments, kernel: Array) -> Moments:
+    """z with indices that are as alike as they were, all of the same size."""
+    size = np.sqrt(np.maximum(np.diag(kernel), 1e-300))
+    return replace(z, pairs=z.second * kernel / np.outer(size, size), spread=0.0)
 
 
 def _curve(z: Moments, curve: Activation, levels: Array) -> tuple[Array, Array]:

@@ -14,30 +14,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 
 import numpy as np
+import numpy.typing as npt
 
+from evenflow.graph.layout import dims_of
 from evenflow.graph.moments import Array, Moments
 
 _EVEN = 0.01
 """Levels that all lie this near to 1 are none."""
+LONGEST = 64
+"""Of more indices than this, how alike two of them are is told of all together."""
 
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """Relative second moments along one axis of a tensor."""
+    """Relative second moments along one axis of a tensor, and how alike its indices are."""
 
     values: Array
     """One for each index; their mean is 1 but for what a rule has just found, whose mean then is
     what the tensor's Moments have to be multiplied with."""
     inner: int
     """Elements from one index to the next in row-major order, so that no view changes it."""
+    kernel: Array | None = None
+    """E[x·x′] of two indices of one example and unit, over the second moment of the whole tensor;
+    ``values`` are its diagonal. None where only Moments tell how alike two indices are."""
 
     @classmethod
-    def along(cls, values: Array, axis: int, shape: Sequence[int]) -> Levels:
+    def along(
+        cls, values: Array, axis: int, shape: Sequence[int], kernel: Array | None = None
+    ) -> Levels:
         """Levels of a tensor of this shape along one of its axes."""
-        return cls(values, prod(shape[axis + 1 :]))
+        return cls(values, prod(shape[axis + 1 :]), kernel)
 
     @classmethod
     def of_factor(cls, factor: float) -> Levels:
@@ -53,6 +63,10 @@ class Levels:
             inner *= shape[axis]
         return None
 
+    def moved(self, axis: int, shape: Sequence[int]) -> Levels:
+        """The same along an axis of another tensor."""
+        return replace(self, inner=prod(shape[axis + 1 :]))
+
     def broadcast(self, before: Sequence[int], after: Sequence[int]) -> Levels | None:
         """Of a tensor that is broadcast from one shape to another, or summed back."""
         if tuple(before) == tuple(after):
@@ -63,11 +77,53 @@ class Levels:
         axis += len(after) - len(before)
         if axis < 0 or after[axis] != self.values.size:
             return None
-        return Levels.along(self.values, axis, after)
+        return self.moved(axis, after)
 
     def unevenness(self) -> float:
         """How far they are from being all alike."""
         return float(np.var(self.values))
+
+    def like(self, other: Levels) -> bool:
+        """Whether both are along the same axis."""
+        return self.inner == other.inner and self.values.size == other.values.size
+
+
+def kernel_of(
+    x: Moments, levels: Levels | None, like: Levels, shape: Sequence[int]
+) -> Array | None:
+    """How alike two indices are along the axis that ``like`` has in a result of this shape, be it
+    only by what the Moments of an operand tell; None if not even they do."""
+    if levels is not None and levels.like(like) and levels.kernel is not None:
+        return levels.kernel
+    size, along = like.values.size, like.axis(shape)
+    if size > LONGEST or along is None or x.second <= 0:
+        return None
+    axis = along + len(x.axes) - len(shape)
+    if axis < 0 or not x.axes[axis]:
+        return np.ones((size, size))
+    flat = _by_distance(x, axis, size)
+    if flat is None or levels is None or not levels.like(like):
+        return flat
+    return np.asarray(flat * spread_out(levels.values))
+
+
+def spread_out(values: Array) -> Array:
+    """√(v_i v_j): E[x·x′] of indices of these levels that are wholly alike."""
+    root = np.sqrt(values)
+    return np.outer(root, root)
+
+
+def _by_distance(x: Moments, axis: int, size: int) -> Array | None:
+    dims = dims_of(x, axis)
+    if len(dims) != 1:
+        return None
+    pairs = x.pairs[tuple(slice(None) if d == dims[0] else 0 for d in range(x.pairs.ndim))]
+    return np.asarray(pairs[np.minimum(_distances(size), pairs.size - 1)] / x.second)
+
+
+@lru_cache(maxsize=64)
+def _distances(size: int) -> npt.NDArray[np.int_]:
+    return np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
 
 
 def corrected(moments: Moments, levels: Levels | None) -> tuple[Moments, Levels | None]:
@@ -79,39 +135,82 @@ def corrected(moments: Moments, levels: Levels | None) -> tuple[Moments, Levels 
         return moments, None
     if factor != 1.0:
         moments = moments.scaled(factor**0.5)
-    values = levels.values / factor
-    even = float(np.abs(values - 1).max()) < _EVEN
-    return moments, None if even else replace(levels, values=values)
+    kernel = None if levels.kernel is None else levels.kernel / factor
+    levels = replace(levels, values=levels.values / factor, kernel=kernel)
+    if kernel is not None:
+        moments = _alike_as(moments, levels, kernel)
+        flat = kernel_of(moments, None, levels, moments.shape)
+        even = flat is not None and float(np.abs(kernel - flat).max()) < _EVEN
+    else:
+        even = float(np.abs(levels.values - 1).max()) < _EVEN
+    return moments, None if even else levels
 
 
-def together(parts: Sequence[tuple[float, Levels | None]]) -> Levels | None:
-    """Of a sum of independent tensors of one shape, each with its share of the second moment.
+def _alike_as(x: Moments, levels: Levels, kernel: Array) -> Moments:
+    """Moments whose pairs of two indices are what the kernel says, by their distance."""
+    axis = levels.axis(x.shape)
+    dims = dims_of(x, axis) if axis is not None else []
+    if len(dims) != 1:
+        return x
+    told = np.broadcast_to(
+        x.pairs, [max(n, 2) if d == dims[0] else n for d, n in enumerate(x.pairs.shape)]
+    )
+    pairs = told.copy()
+    length = pairs.shape[dims[0]]
+    entry = np.minimum(_distances(levels.values.size), length - 1)
+    count = np.bincount(entry.ravel(), minlength=length)
+    sums = np.bincount(entry.ravel(), kernel.ravel(), minlength=length)
+    means = np.where(count > 0, sums / np.maximum(count, 1), 0.0) * x.second
+    place = tuple(slice(1, None) if d == dims[0] else 0 for d in range(pairs.ndim))
+    pairs[place] = means[1:]
+    return replace(x, pairs=pairs)
+
+
+def together(
+    parts: Sequence[tuple[float, Levels | None, Moments | None]], shape: Sequence[int]
+) -> Levels | None:
+    """Of a sum, of this shape, of independent tensors, each with its share of the second moment;
+    one without Moments is the same at all indices.
 
     Levels along different axes cannot be told together: those that differ most are kept.
     """
-    found = [(share, levels) for share, levels in parts if levels is not None]
+    found = [(share, levels) for share, levels, _ in parts if levels is not None]
     if not found:
         return None
     leading = max(found, key=lambda each: each[0] ** 2 * each[1].unevenness())[1]
     values = np.zeros_like(leading.values)
-    for share, levels in parts:
-        same = levels is not None and _alike(levels, leading)
+    for share, levels, _ in parts:
+        same = levels is not None and levels.like(leading)
         values += share * levels.values if levels is not None and same else share
-    return replace(leading, values=values)
+    kernels = [(share, _or_ones(levels, x, leading, shape)) for share, levels, x in parts]
+    no_kernel = all(levels.kernel is None for _, levels in found)
+    if no_kernel or any(kernel is None for _, kernel in kernels):
+        return replace(leading, values=values, kernel=None)
+    kernel = np.sum([share * each for share, each in kernels if each is not None], axis=0)
+    return replace(leading, values=values, kernel=kernel)
 
 
-def product(*factors: Levels | None) -> Levels | None:
-    """Of a product of independent tensors of one shape."""
-    found = [levels for levels in factors if levels is not None]
+def _or_ones(
+    levels: Levels | None, x: Moments | None, like: Levels, shape: Sequence[int]
+) -> Array | None:
+    return np.ones((like.values.size,) * 2) if x is None else kernel_of(x, levels, like, shape)
+
+
+def product(
+    factors: Sequence[tuple[Levels | None, Moments]], shape: Sequence[int]
+) -> Levels | None:
+    """Of a product, of this shape, of independent tensors."""
+    found = [levels for levels, _ in factors if levels is not None]
     if not found:
         return None
     leading = max(found, key=Levels.unevenness)
     values = np.ones_like(leading.values)
-    for levels in found:
-        if _alike(levels, leading):
-            values = values * levels.values
-    return replace(leading, values=values)
-
-
-def _alike(one: Levels, other: Levels) -> bool:
-    return one.inner == other.inner and one.values.size == other.values.size
+    for each in found:
+        if each.like(leading):
+            values = values * each.values
+    if all(each.kernel is None for each in found):
+        return replace(leading, values=values)
+    kernels = [kernel_of(x, levels, leading, shape) for levels, x in factors]
+    told = [kernel for kernel in kernels if kernel is not None]
+    every = len(told) == len(kernels)
+    return replace(leading, values=values, kernel=np.prod(told, axis=0) if every else None)

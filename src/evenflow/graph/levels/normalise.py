@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from evenflow.graph.levels.levels import Levels, product
-from evenflow.graph.levels.registry import Found, Use, register
+from evenflow.graph.levels.levels import Levels, product, spread_out
+from evenflow.graph.levels.registry import Found, Use, one, register
 from evenflow.graph.rules.normalise import eps_of
 from evenflow.graph.rules.registry import Arriving, Result
 
@@ -44,15 +44,19 @@ def _normalised(use: Use, _result: Result) -> Levels | None:
     levels = use.of("input")
     if levels is None or not _divides(use, levels):
         return levels
-    return replace(levels, values=levels.values / np.maximum(_size(use, levels).values, 1e-9))
+    size = np.maximum(_size(use, levels).values, 1e-9)
+    kernel = None if levels.kernel is None else levels.kernel / spread_out(size)
+    return replace(levels, values=levels.values / size, kernel=kernel)
 
 
-def _normalised_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
+def _normalised_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
     assert not isinstance(levels, tuple)
     known = use.of("input")
     if known is not None and _divides(use, known):
-        inverse = replace(known, values=1 / np.maximum(_size(use, known).values, 1e-9))
-        levels = product(levels, inverse)
+        size = 1 / np.maximum(_size(use, known).values, 1e-9)
+        inverse = replace(known, values=size, kernel=spread_out(size))
+        arrived = one(cotangent)
+        levels = product([(levels, arrived), (inverse, arrived)], arrived.shape)
     return {use.step.name("input"): levels}
 
 

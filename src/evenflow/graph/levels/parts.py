@@ -42,9 +42,11 @@ def _kept(levels: Levels | None, axis: int, shape: Sequence[int], part: slice) -
     along = None if levels is None else levels.axis(shape)
     if levels is None or along is None:
         return None
-    values = levels.values[part] if along == axis else levels.values
     left = [len(range(n)[part]) if a == axis else n for a, n in enumerate(shape)]
-    return Levels.along(values, along, left)
+    if along != axis:
+        return levels.moved(along, left)
+    kernel = None if levels.kernel is None else levels.kernel[part, part]
+    return Levels.along(levels.values[part], axis, left, kernel)
 
 
 def _put_back(
@@ -55,7 +57,7 @@ def _put_back(
     kept = [count if a == axis else n for a, n in enumerate(shape)]
     along = None if levels is None else levels.axis(kept)
     if levels is not None and along is not None and along != axis:
-        return Levels.along(levels.values, along, shape)
+        return levels.moved(along, shape)
     if not _are_positions(x, axis):
         return None
     values = np.zeros(shape[axis])
@@ -127,8 +129,13 @@ def _all(
         here = levels if levels is not None and along == axis else None
         values[part] = weight / whole * shape[axis] / count * (here.values if here else 1.0)
         kept = levels is not None and along is not None and along != axis
-        beside.append((weight / whole, Levels.along(levels.values, along, shape) if kept else None))  # type: ignore[union-attr,arg-type]
-    found = together(beside)
+        moved = (
+            levels.moved(along, shape)
+            if levels is not None and kept and along is not None
+            else None
+        )
+        beside.append((weight / whole, moved, x))
+    found = together(beside, shape)
     if found is not None or not _are_positions(x, axis):
         return found
     return Levels.along(values, axis, shape)
@@ -152,6 +159,8 @@ def _joined(use: Use, result: Result) -> Levels | None:
     whole = sum(weight for weight, _, _ in parts)
     if whole <= 0 or use.step.node.op == "stack":
         return None
+    if len(parts) == 1:  # the others are empty, as a cache at its start
+        return parts[0][1]
     return _all(x, parts, axis, shape, whole)
 
 

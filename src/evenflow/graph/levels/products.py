@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from evenflow.graph.levels.levels import Levels, product, together
 from evenflow.graph.levels.registry import Found, Use, one, register
@@ -13,7 +14,7 @@ def _rows(levels: Levels | None, before: int, after: int) -> Levels | None:
     """Levels of rows of ``before`` elements that become rows of ``after``."""
     if levels is None or levels.inner % before:
         return None
-    return Levels(levels.values, levels.inner // before * after)
+    return replace(levels, inner=levels.inner // before * after)
 
 
 def _linear(use: Use, result: Result) -> Levels | None:
@@ -24,7 +25,7 @@ def _linear(use: Use, result: Result) -> Levels | None:
     if rows is None or whole.second <= 0 or len(step.shape(matrix)) != 2:
         return None
     bias = step.of(added).second / whole.second if step.has(added) else 0.0
-    return together([(1 - bias, rows), (bias, None)])
+    return together([(1 - bias, rows, whole), (bias, None, None)], step.node.shape)
 
 
 def _linear_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
@@ -35,7 +36,8 @@ def _linear_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, 
         return {}
     columns, inner = step.node.shape[-1], step.shape(source)[-1]
     arrived = _rows(levels, columns, inner)
-    both = product(arrived, use.of(source))
+    x = step.of(source)
+    both = product([(arrived, x), (use.of(source), x)], step.shape(source))
     mean = None if both is None else Levels.of_factor(float(both.values.mean()))
     return {step.name(source): arrived, step.name(matrix): mean}
 

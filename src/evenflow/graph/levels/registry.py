@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from evenflow.graph.levels.levels import Levels
 from evenflow.graph.moments import Moments
@@ -21,6 +21,8 @@ class Use:
     known: Mapping[str, Levels]
     several: Mapping[str, Several] = field(default_factory=dict)
     """Of each result of the operations that have several."""
+    sent: Mapping[str, Moments] = field(default_factory=dict)
+    """Backwards, the gradients that the operation's rule found, by value."""
 
     def of(self, argument: str) -> Levels | None:
         """Levels of the tensor that an argument points to."""
@@ -60,7 +62,9 @@ def forward(use: Use, result: Result) -> Found:
     return rule.forward(use, result)
 
 
-def backward(use: Use, cotangent: Arriving, levels: Found) -> dict[str, Levels]:
+def backward(
+    use: Use, cotangent: Arriving, levels: Found, gradients: Mapping[str, Moments]
+) -> dict[str, Levels]:
     """The same of the gradients that an operation sends back. A value that it reads twice gets
     none: what comes to it by one way is not independent of what comes by the other."""
     rule = LEVEL_RULES.get(use.step.node.op)
@@ -68,7 +72,7 @@ def backward(use: Use, cotangent: Arriving, levels: Found) -> dict[str, Levels]:
     if rule is None or not (rule.makes or arrive or _reads_levels(use)):
         return {}
     names = [name for _, name in use.step.node.refs()]
-    sent = rule.backward(use, cotangent, levels)
+    sent = rule.backward(replace(use, sent=gradients), cotangent, levels)
     return {n: each for n, each in sent.items() if each is not None and names.count(n) == 1}
 
 

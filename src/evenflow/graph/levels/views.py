@@ -32,7 +32,7 @@ def _permuted(levels: Levels | None, shape: tuple[int, ...], order: list[int]) -
     axis = None if levels is None else levels.axis(shape)
     if levels is None or axis is None:
         return None
-    return Levels.along(levels.values, order.index(axis), [shape[a] for a in order])
+    return levels.moved(order.index(axis), [shape[a] for a in order])
 
 
 def _order_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
