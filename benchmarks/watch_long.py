@@ -62,7 +62,7 @@ def main() -> None:
                 readings = {
                     name: (
                         rng.standard_normal((n, len(QUANTITIES))).astype(np.float32),
-                        rng.integers(0, 4096, (n, CELLS)).astype(np.float64),
+                        rng.integers(0, 4096, (n, CELLS)).astype(np.uint16),
                     )
                     for name, n in sizes.items()
                 }

@@ -16,7 +16,16 @@ from evenflow.errors import InputError
 from evenflow.record.run import Event, RunLayer, RunWeight
 from evenflow.record.run_reader import read
 from evenflow.record.run_sums import CELLS, QUANTITIES
-from evenflow.record.run_thinning import BETWEEN, FIRST, MOST, RECENT, dropped, kept, stride
+from evenflow.record.run_thinning import (
+    BETWEEN,
+    FIRST,
+    MOST,
+    RECENT,
+    TOGETHER,
+    dropped,
+    kept,
+    stride,
+)
 from evenflow.record.run_writer import RunWriter, Sample
 
 META = {"model": "Net", "every": "2", "optimiser": "SGD", "versions": '{"evenflow": "0"}'}
@@ -24,7 +33,7 @@ META = {"model": "Net", "every": "2", "optimiser": "SGD", "versions": '{"evenflo
 
 def reading(tensors, value=0.0):
     values = np.full((tensors, len(QUANTITIES)), value, np.float32)
-    return values, np.full((tensors, CELLS), 7)
+    return values, np.full((tensors, CELLS), 7, np.uint16)
 
 
 def sample(step, layers=2, weights=1, **scalars):
@@ -106,20 +115,20 @@ def test_what_is_kept_is_bounded_and_spread_evenly(count):
     numbers = kept(count)
     assert len(numbers) <= MOST
     assert numbers[: min(count, FIRST)] == list(range(min(count, FIRST)))
-    assert numbers[-RECENT:] == list(range(max(0, count - RECENT), count))[-RECENT:]
-    between = [n for n in numbers if FIRST <= n < count - RECENT]
-    gaps = np.diff(between)
-    assert len(gaps) == 0 or set(gaps.tolist()) == {stride(count)}
+    assert numbers[-RECENT:] == list(range(max(0, count - RECENT), count))
+    thinned = count - count % TOGETHER
+    gaps = np.diff([n for n in numbers if FIRST <= n < thinned - RECENT])
+    assert len(gaps) == 0 or set(gaps.tolist()) == {stride(thinned)}
 
 
 def test_what_is_dropped_step_by_step_is_what_is_not_kept():
     there: set[int] = set()
-    for number in range(3 * BETWEEN):
-        there.add(number)
-        for start, end, step in dropped(number):
+    for count in range(1, 3 * BETWEEN):
+        there.add(count - 1)
+        for start, end, step in dropped(count):
             there -= {n for n in there if start <= n < end and n % step}
-        if number % 97 == 0 or number > 3 * BETWEEN - 5:
-            assert sorted(there) == kept(number + 1)
+        if count % 97 == 0 or count % TOGETHER < 2:
+            assert sorted(there) == kept(count)
 
 
 def test_the_file_is_thinned_as_it_grows(tmp_path):

@@ -8,34 +8,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from evenflow.record.run_kernels import keep, moved, tails, tally
+from evenflow.record.run_kernels import NO_EDGES, signal_at, tails, tally
 from evenflow.record.run_layout import ELEMENTS, EXAMPLES, flat_layout, sampled, signal_layout
+from evenflow.record.run_quantities import percentile, quantities
 from evenflow.record.run_sums import (
     CELLS,
     COUNT,
+    DEAD,
+    LOOKED,
     MAXIMUM,
     PLACES,
     QUANTITIES,
+    SATURATED,
     UNCHANGED,
+    UNITS,
+    UPDATE_SQUARES,
+    WEIGHT_SQUARES,
     empty_sums,
     merged,
-    percentile,
-    quantities,
 )
-
-ROOM = 2**17
+from evenflow.record.update_kernels import keep_at, moved_at
 
 
 def measured(x: np.ndarray, layout: np.ndarray, times: int = 1) -> np.ndarray:
     """Sums of one tensor."""
-    sums, room, found = empty_sums(1), np.zeros(3 * ROOM, x.dtype), np.zeros(ROOM, np.int32)
+    sums = empty_sums(1)
     for _ in range(times):
-        tally(x.reshape(-1), layout, room, found, sums[0])
+        tally(x.reshape(-1), layout, sums[0])
     return sums
 
 
 def named(sums: np.ndarray, scale: float = 1.0) -> dict[str, float]:
-    return dict(zip(QUANTITIES, quantities(sums, scale)[0].tolist(), strict=True))
+    values, _ = quantities(sums, scale)
+    return dict(zip(QUANTITIES, values[0].tolist(), strict=True))
 
 
 def looked_at(x: np.ndarray, layout: np.ndarray) -> np.ndarray:
@@ -134,8 +139,7 @@ def test_the_histogram_is_numpys_over_the_same_range():
 
 
 def test_percentiles_of_an_empty_histogram_are_none():
-    nothing = percentile(np.zeros((1, CELLS), np.int32), np.zeros(1), np.ones(1), 0.5)
-    assert math.isnan(nothing[0])
+    assert math.isnan(percentile(empty_sums(1)[0], 0.5))
 
 
 def test_two_passes_of_a_step_add_up_and_so_do_processes():
@@ -146,7 +150,7 @@ def test_two_passes_of_a_step_add_up_and_so_do_processes():
     both = merged([once, once])
     assert_allclose(both[:, :14], twice[:, :14])
     assert both[0, MAXIMUM] == x.max()
-    assert_array_equal(quantities(both), quantities(once))
+    assert_array_equal(quantities(both, 1.0)[0], quantities(once, 1.0)[0])
 
 
 def test_scaled_gradients_are_divided_again():
@@ -162,24 +166,37 @@ def test_tails_count_saturated_elements_and_dead_units(shape, channels):
     z = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     z[:, 2] = -np.abs(z[:, 2])  # one unit that a ReLU never lets through
     layout = signal_layout(shape, channels)
-    looked, inside, units, dead = tails(
-        z.reshape(-1), layout, (-1.5, 1.5), (0.0, math.inf), np.zeros(ROOM, bool)
-    )
+    row, edges = empty_sums(1)[0], np.array([-1.5, 1.5, 0.0, math.inf])
+    tails(z.reshape(-1), layout, edges, row)
     part = looked_at(z, layout)
-    assert (looked, units, dead) == (part.size, 6, 1)
-    assert inside == (np.abs(part) > 1.5).sum()
+    assert (row[LOOKED], row[UNITS], row[DEAD]) == (part.size, 6, 1)
+    assert row[SATURATED] == (np.abs(part) > 1.5).sum()
+    without = empty_sums(1)[0]
+    tails(z.reshape(-1), layout, np.array([-1.5, 1.5, -math.inf, math.inf]), without)
+    assert (without[SATURATED], without[UNITS]) == (row[SATURATED], 0)  # no unit can be dead
 
 
-def test_an_update_is_measured_beside_its_weights():
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_tensor_in_memory_is_summed_as_an_array_is(dtype):
+    x = np.random.default_rng(0).normal(size=(20, 6)).astype(dtype)
+    layout, sums = signal_layout(x.shape, False), empty_sums(3)
+    signal_at(x.ctypes.data, dtype == np.float64, layout, NO_EDGES, sums, 1)
+    assert_array_equal(sums[1:2], measured(x, layout))
+    assert_array_equal(sums[[0, 2]], empty_sums(2))
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_an_update_is_measured_beside_its_weights(wide):
     rng = np.random.default_rng(0)
-    before = rng.normal(size=50_000).astype(np.float32)
+    before = rng.normal(size=50_000).astype(np.float64 if wide else np.float32)
     after = before.copy()
     after[::2] += 0.01
     layout = flat_layout(before.size)
-    kept, row = np.empty(sampled(layout), np.float32), empty_sums(1)[0]
-    squares = keep(before, layout, kept)
-    change = moved(after, layout, kept, row)
+    room, sums = np.empty(sampled(layout)), empty_sums(1)
+    keep_at(before.ctypes.data, wide, layout, room.ctypes.data, sums, 0)
+    moved_at(after.ctypes.data, wide, layout, room.ctypes.data, sums, 0)
     part = looked_at(before, layout)
-    assert squares == pytest.approx((part.astype(np.float64) ** 2).sum(), rel=1e-5)
-    assert change == pytest.approx(0.01**2 * part.size / 2, rel=1e-3)
-    assert row[UNCHANGED] == part.size / 2
+    squares = (part.astype(np.float64) ** 2).sum()
+    assert sums[0, WEIGHT_SQUARES] == pytest.approx(squares, rel=1e-5)
+    assert sums[0, UPDATE_SQUARES] == pytest.approx(0.01**2 * part.size / 2, rel=1e-3)
+    assert sums[0, UNCHANGED] == part.size / 2

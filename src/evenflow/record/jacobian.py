@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from evenflow.errors import InputError
 
@@ -32,7 +34,7 @@ def singular_values(weight: NDArray[np.floating], slope: NDArray[np.floating]) -
     units, inputs = jacobian.shape
     gram = jacobian @ jacobian.T if units <= inputs else jacobian.T @ jacobian
     # Two threads on a matrix this small wait for each other longer than they compute.
-    with threadpool_limits(1, user_api="blas"):
+    with _libraries().limit(limits=1, user_api="blas"):
         squares: Matrix = np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)
     return np.sqrt(squares)
 
@@ -40,3 +42,9 @@ def singular_values(weight: NDArray[np.floating], slope: NDArray[np.floating]) -
 def mean_singular_value(weight: NDArray[np.floating], slope: NDArray[np.floating]) -> float:
     """Mean of the singular values of D·W, see ``singular_values``."""
     return float(singular_values(weight, slope).mean())
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Looking for them takes longer than the singular values."""
+    return ThreadpoolController()

@@ -47,6 +47,10 @@ class RunWeight:
     optimised: bool
     """Whether it is in a group of the optimiser; True where no optimiser is known."""
     dtype: str = "float32"
+    equal_rows: float = 0.0
+    """Share of its rows (units, output channels) that equal another before the first step."""
+    copy_of: str = ""
+    """An earlier weight of the same values before the first step, "" for none."""
 
 
 @dataclass(frozen=True)

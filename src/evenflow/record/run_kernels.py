@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import carray, njit  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
+from evenflow.record.pointers import pointer
 from evenflow.record.run_layout import Layout
 from evenflow.record.run_sums import (
     COUNT,
+    DEAD,
     HIGH,
+    LOOKED,
     LOW,
     MAXIMUM,
     MINIMUM,
@@ -23,41 +26,96 @@ from evenflow.record.run_sums import (
     PAIRS,
     PLACES,
     PRODUCTS,
+    SATURATED,
     SIZE,
     SQUARES,
     TOTAL,
-    UNCHANGED,
-    UPDATED,
+    UNITS,
+    WHOLE,
     ZEROS,
 )
 
 # Sums may be reassociated, which lets them be vectorised; NaN and infinity keep their meaning.
 _SAFE = {"reassoc", "nsz", "contract"}
 
+_PART = 2**12
+
 Values = NDArray[Any]
 Sums = NDArray[np.float64]
-Counts = NDArray[np.int32]
+Edges = NDArray[np.float64]
+"""Four bounds of pre-activations, see ``tails``."""
+NO_EDGES: Edges = np.array([-np.inf, np.inf, -np.inf, np.inf])
 
 
 @njit(nogil=True, cache=True)
-def tally(x: Values, layout: Layout, room: Values, found: Counts, row: Sums) -> None:
-    """Add the sample that ``layout`` names of the flat array ``x`` to ``row``.
+def signal_at(
+    address: int, wide: bool, layout: Layout, edges: Edges, sums: Sums, number: int
+) -> None:
+    """``tally`` and ``tails`` of the tensor at an address, added to the row ``sums[number]``.
 
-    The rest is room to work in: three times as long as an example's sample, groups · run, and for
-    ``found`` as long as a run.
+    ``wide`` tells float64 from float32; the memory has to be there, contiguous and of that type.
+    Making an array of it first would take as long as the pass itself.
     """
+    row = sums[number]
+    if wide:
+        x = carray(pointer(address), layout[8], np.float64)
+        tally(x, layout, row)
+        tails(x, layout, edges, row)
+    else:
+        y = carray(pointer(address), layout[8], np.float32)
+        tally(y, layout, row)
+        tails(y, layout, edges, row)
+
+
+@njit(nogil=True, cache=True)
+def gradient_at(address: int, wide: bool, layout: Layout, sums: Sums, number: int) -> None:
+    """``tally`` of a parameter's gradient at an address, and Σx² of the whole of it."""
+    row = sums[number]
+    if wide:
+        x = carray(pointer(address), layout[8], np.float64)
+        row[WHOLE] += _whole(x)
+        tally(x, layout, row)
+    else:
+        y = carray(pointer(address), layout[8], np.float32)
+        row[WHOLE] += _whole(y)
+        tally(y, layout, row)
+
+
+@njit(nogil=True, cache=True)
+def whole_at(address: int, wide: bool, size: int, sums: Sums, number: int) -> None:
+    """Σx² alone of a gradient at an address."""
+    if wide:
+        sums[number, WHOLE] += _whole(carray(pointer(address), size, np.float64))
+    else:
+        sums[number, WHOLE] += _whole(carray(pointer(address), size, np.float32))
+
+
+@njit(nogil=True, cache=True)
+def tails_at(
+    address: int, wide: bool, layout: Layout, edges: Edges, sums: Sums, number: int
+) -> None:
+    """``tails`` alone of the tensor at an address."""
+    if wide:
+        tails(carray(pointer(address), layout[8], np.float64), layout, edges, sums[number])
+    else:
+        tails(carray(pointer(address), layout[8], np.float32), layout, edges, sums[number])
+
+
+@njit(nogil=True, cache=True)
+def tally(x: Values, layout: Layout, row: Sums) -> None:
+    """Add the sample that ``layout`` names of the flat array ``x`` to ``row``."""
     start, examples, example_pitch, groups, group_pitch, run = layout[:6]
     width = groups * run
-    columns = room[:width]
-    columns[:] = 0
-    low, high = room[width : width + run], room[2 * width : 2 * width + run]
-    low[:], high[:] = np.inf, -np.inf
+    # Sums over examples tell what they have in common; a single one has nobody to share with.
+    step = run if examples > 1 else 0
+    columns = np.zeros(width if examples > 1 else run, x.dtype)
+    low, high = np.full(run, np.inf, x.dtype), np.full(run, -np.inf, x.dtype)
     squares_before, nonfinite_before = row[SQUARES], row[NONFINITE]
     for e in range(examples):
         for g in range(groups):
             at = start + e * example_pitch + g * group_pitch
             part = x[at : at + run]
-            s, ss, zeros = _run_sums(part, columns[g * run : (g + 1) * run], low, high)
+            s, ss, zeros = _run_sums(part, columns[g * step : g * step + run], low, high)
             if np.isfinite(ss):
                 row[COUNT] += run
                 row[TOTAL] += s
@@ -73,7 +131,7 @@ def tally(x: Values, layout: Layout, room: Values, found: Counts, row: Sums) -> 
             row[PAIRS] += examples * (examples - 1) * width
     row[SIZE] += layout[8]
     if row[COUNT] > 0:
-        _count_cells(x, layout, found, row)
+        _count_cells(x, layout, row)
 
 
 @njit(nogil=True, cache=True, fastmath=_SAFE)
@@ -110,6 +168,15 @@ def _finite_sums(x: Values, row: Sums) -> None:
         row[MAXIMUM] = max(row[MAXIMUM], v)
 
 
+@njit(nogil=True, cache=True)
+def _whole(x: Values) -> float:
+    """Σx², in parts so that float32 does for each."""
+    total = 0.0
+    for start in range(0, x.size, _PART):
+        total += _squares(x[start : start + _PART])
+    return total
+
+
 @njit(nogil=True, cache=True, fastmath=_SAFE)
 def _squares(x: Values) -> float:
     total = x.dtype.type(0)
@@ -119,7 +186,7 @@ def _squares(x: Values) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _count_cells(x: Values, layout: Layout, found: Counts, row: Sums) -> None:
+def _count_cells(x: Values, layout: Layout, row: Sums) -> None:
     """Count a part of the sample in equal cells over its range, no further than 4 σ from its mean.
 
     The range is that of the first tensor of the step; what lies outside is in the end cells.
@@ -130,7 +197,7 @@ def _count_cells(x: Values, layout: Layout, found: Counts, row: Sums) -> None:
         reach = 4 * np.sqrt(max(row[SQUARES] / row[COUNT] - mean * mean, 0.0))
         row[LOW] = max(row[MINIMUM], mean - reach)
         row[HIGH] = min(row[MAXIMUM], mean + reach)
-    cells = row[PLACES:]
+    cells, found = row[PLACES:], np.empty(run, np.int32)
     span = row[HIGH] - row[LOW]
     low = x.dtype.type(row[LOW])
     scale = x.dtype.type(cells.size / span if span > 0 else 0.0)
@@ -144,7 +211,7 @@ def _count_cells(x: Values, layout: Layout, found: Counts, row: Sums) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _cells_of(x: Values, low: float, scale: float, last: int, found: Counts) -> None:
+def _cells_of(x: Values, low: float, scale: float, last: int, found: Values) -> None:
     nil, top = np.int32(0), np.int32(last)
     for i in range(x.size):
         cell = np.int32((x[i] - low) * scale)
@@ -153,89 +220,54 @@ def _cells_of(x: Values, low: float, scale: float, last: int, found: Counts) -> 
 
 
 @njit(nogil=True, cache=True)
-def tails(
-    z: Values,
-    layout: Layout,
-    saturated: tuple[float, float],
-    alive: tuple[float, float],
-    living: NDArray[np.bool_],
-) -> tuple[int, int, int, int]:
-    """Of pre-activations ``z``: elements looked at, saturated ones, units looked at, dead ones.
+def tails(z: Values, layout: Layout, edges: Edges, row: Sums) -> None:
+    """Add to ``row`` how many of the sample are saturated, and how many units are dead.
 
-    Saturated: z < saturated[0] or z > saturated[1]. Dead: not once alive[0] < z < alive[1].
-    ``living`` is room for one example's sampled elements.
+    Saturated: z < edges[0] or z > edges[1]. Dead: not once edges[2] < z < edges[3]. Where both of
+    a pair are infinite there is no such thing.
     """
+    if np.isinf(edges).all():
+        return
     start, examples, example_pitch, groups, group_pitch, run, units, unit_step = layout[:8]
-    below, above = z.dtype.type(saturated[0]), z.dtype.type(saturated[1])
-    floor, ceiling = z.dtype.type(alive[0]), z.dtype.type(alive[1])
-    living[: groups * run] = False
+    bounds = edges.astype(z.dtype)
+    living = np.zeros(groups * run, z.dtype)
     inside = 0.0
     for e in range(examples):
         for g in range(groups):
             at = start + e * example_pitch + g * group_pitch
-            lives = living[g * run : (g + 1) * run]
-            inside += _inside(z[at : at + run], below, above, floor, ceiling, lives)
-    dead = 0
-    for u in range(units):
-        some = False
-        if unit_step == 1:
-            for i in range(u, groups * run, units):
-                some |= living[i]
-        else:
-            for i in range(u * run, (u + 1) * run):
-                some |= living[i]
-        dead += not some
-    return examples * groups * run, int(inside), units, dead
+            inside += _inside(z[at : at + run], bounds, living[g * run : (g + 1) * run])
+    if np.isfinite(edges[0]) or np.isfinite(edges[1]):
+        row[LOOKED] += examples * groups * run
+        row[SATURATED] += inside
+    if np.isfinite(edges[2]) or np.isfinite(edges[3]):
+        row[UNITS] += units
+        row[DEAD] += _never(living, units, run, unit_step)
 
 
 @njit(nogil=True, cache=True, fastmath=_SAFE)
-def _inside(
-    z: Values, below: float, above: float, floor: float, ceiling: float, living: NDArray[np.bool_]
-) -> float:
-    """How many of a run are saturated; places that live are marked."""
+def _inside(z: Values, bounds: Values, living: Values) -> float:
+    """How many of a run are saturated; places that live are marked by 1."""
+    below, above, floor, ceiling = bounds[0], bounds[1], bounds[2], bounds[3]
     nil, one = z.dtype.type(0), z.dtype.type(1)
     inside = nil
     for i in range(z.size):
         v = z[i]
         inside += one if (v < below) | (v > above) else nil
-        living[i] |= (v > floor) & (v < ceiling)
+        living[i] = one if (v > floor) & (v < ceiling) else living[i]
     return inside  # type: ignore[no-any-return]
 
 
 @njit(nogil=True, cache=True)
-def keep(w: Values, layout: Layout, kept: Values) -> float:
-    """Copy the sample of a weight to ``kept``; its Σw²."""
-    start, run, pitch = layout[0], layout[5], layout[4]
-    squares = 0.0
-    for g in range(layout[3]):
-        part = w[start + g * pitch : start + g * pitch + run]
-        kept[g * run : (g + 1) * run] = part
-        squares += _squares(part)
-    return squares
-
-
-@njit(nogil=True, cache=True)
-def moved(w: Values, layout: Layout, kept: Values, row: Sums) -> float:
-    """Σ(w − kept)² over the sample; elements that stayed the same are added to ``row``."""
-    start, run, pitch = layout[0], layout[5], layout[4]
-    squares, same = 0.0, 0.0
-    for g in range(layout[3]):
-        part = w[start + g * pitch : start + g * pitch + run]
-        here, still = _difference(part, kept[g * run : (g + 1) * run])
-        squares += here
-        same += still
-    row[UNCHANGED] += same
-    row[UPDATED] += layout[3] * run
-    return squares
-
-
-@njit(nogil=True, cache=True, fastmath=_SAFE)
-def _difference(x: Values, y: Values) -> tuple[float, float]:
-    """Σ(x − y)², and how many are equal."""
-    nil, one = x.dtype.type(0), x.dtype.type(1)
-    squares, same = nil, nil
-    for i in range(x.size):
-        d = x[i] - y[i]
-        squares += d * d
-        same += one if d == nil else nil
-    return squares, same
+def _never(living: Values, units: int, run: int, unit_step: int) -> int:
+    """Units of which no place is marked."""
+    dead = 0
+    for u in range(units):
+        some = False
+        if unit_step == 1:
+            for i in range(u, living.size, units):
+                some |= living[i] > 0
+        else:
+            for i in range(u * run, (u + 1) * run):
+                some |= living[i] > 0
+        dead += not some
+    return dead

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST = 2**16
+_MOST = 2**14
 """Most elements that percentiles are taken from; an even part of a larger tensor."""
 
 
@@ -36,10 +36,16 @@ def effective_rank(rows: NDArray[np.floating[Any]]) -> float:
 
 
 def fine_percentiles(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
-    """2nd and 98th percentile of the finite values."""
+    """2nd and 98th percentile of the finite values, linear between neighbours."""
     part = values[:: -(-values.size // _MOST)]
-    part = part[np.isfinite(part)]
-    if not part.size:
+    # A plain sort takes a quarter of the time that np.percentile does.
+    ordered = np.sort(part[np.isfinite(part)])
+    if not ordered.size:
         return math.nan, math.nan
-    low, high = np.percentile(part, (2, 98))
-    return float(low), float(high)
+    return _at(ordered, 0.02), _at(ordered, 0.98)
+
+
+def _at(ordered: NDArray[np.floating[Any]], share: float) -> float:
+    below, part = divmod(share * (ordered.size - 1), 1.0)
+    low, high = ordered[int(below)], ordered[min(int(below) + 1, ordered.size - 1)]
+    return float(low) + part * (float(high) - float(low))

@@ -1,10 +1,12 @@
-"""What is summed of a tensor at a sampled step, and the quantities that follow from the sums.
+"""What is summed of a tensor at a sampled step, and the names of what follows from the sums.
 
 Sums add up over several forward passes of a step and over processes; quantities are what a Run
 keeps. Both are rows of plain floats, one row a tensor.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,9 @@ LOW, HIGH = 14, 15
 WEIGHT_SQUARES, WEIGHTS, UPDATE_SQUARES, UNCHANGED, UPDATED = range(16, 21)
 """Of a parameter's sample: Σw² before a step and of how many elements; Σ(Δw)² of the step, elements
 that stayed the same, and how many were compared."""
-PLACES = 21
+WHOLE = 21
+"""Of a parameter's gradient: Σx² over all of its elements, and no sample."""
+PLACES = 22
 """Where the cells of the histogram begin, the last of a row."""
 
 QUANTITIES = (
@@ -53,16 +57,6 @@ gradient it is the signal in it against the noise of single examples. ``update_r
 ‖Δw‖/‖w‖ of one optimiser step, ``unchanged_share`` the share of weights it left as they were.
 """
 
-_IN_UNITS = [
-    QUANTITIES.index(name)
-    for name in (
-        *("mean", "minimum", "maximum", "percentile_2", "percentile_98"),
-        *("histogram_low", "histogram_high"),
-    )
-]
-_IN_SQUARES = [QUANTITIES.index("second_moment")]
-"""Quantities that are scaled as the tensor is, and as its square is."""
-
 Sums = NDArray[np.float64]
 
 
@@ -74,7 +68,7 @@ def empty_sums(tensors: int) -> Sums:
     return sums
 
 
-def merged(parts: list[Sums]) -> Sums:
+def merged(parts: Sequence[Sums]) -> Sums:
     """The sums of several processes as one; the histogram stays the first one's."""
     stacked = np.stack(parts)
     whole: Sums = stacked.sum(axis=0)
@@ -83,55 +77,3 @@ def merged(parts: list[Sums]) -> Sums:
     for kept in (slice(LOW, HIGH + 1), slice(PLACES, None)):
         whole[:, kept] = stacked[0, :, kept]
     return whole
-
-
-def quantities(sums: Sums, scale: float | NDArray[np.float64] = 1.0) -> NDArray[np.float32]:
-    """``QUANTITIES`` of each row; ``scale``, one or a column of one a row, is what the tensor was
-    multiplied by, and is divided by again.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        count, cells = sums[:, COUNT], sums[:, PLACES:]
-        second = sums[:, SQUARES] / count
-        weight = sums[:, WEIGHT_SQUARES] / sums[:, WEIGHTS]
-        change = sums[:, UPDATE_SQUARES] / sums[:, UPDATED]
-        elements = count + sums[:, NONFINITE]
-        low, high = sums[:, LOW], sums[:, HIGH]
-        found = {
-            "mean": sums[:, TOTAL] / count,
-            "second_moment": second,
-            "minimum": np.where(count > 0, sums[:, MINIMUM], np.nan),
-            "maximum": np.where(count > 0, sums[:, MAXIMUM], np.nan),
-            "percentile_2": percentile(cells, low, high, 0.02),
-            "percentile_98": percentile(cells, low, high, 0.98),
-            "nonfinite_share": sums[:, NONFINITE] / elements,
-            "zero_share": sums[:, ZEROS] / elements,
-            "saturated_share": sums[:, SATURATED] / sums[:, LOOKED],
-            "dead_share": sums[:, DEAD] / sums[:, UNITS],
-            "correlation": sums[:, PRODUCTS] / sums[:, PAIRS] / second,
-            "histogram_low": low,
-            "histogram_high": high,
-            "weight_rms": np.sqrt(weight),
-            "update_ratio": np.sqrt(change / weight),
-            "unchanged_share": sums[:, UNCHANGED] / sums[:, UPDATED],
-        }
-    nothing = np.full(len(sums), np.nan)
-    values = np.stack([found.get(name, nothing) for name in QUANTITIES], axis=1)
-    values[:, _IN_UNITS] /= scale
-    values[:, _IN_SQUARES] /= np.square(scale)
-    return values.astype(np.float32)
-
-
-def percentile(
-    cells: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], share: float
-) -> NDArray[np.float64]:
-    """Value below which ``share`` of each histogram lies, linear within a cell."""
-    total = cells.sum(axis=1)
-    wanted = share * total
-    below = np.cumsum(cells, axis=1)
-    cell = np.minimum((below < wanted[:, None]).sum(axis=1), cells.shape[1] - 1)
-    rows = np.arange(len(cells))
-    inside = cells[rows, cell]
-    before = below[rows, cell] - inside
-    part = np.divide(wanted - before, inside, out=np.full(len(cells), 0.5), where=inside > 0)
-    value: NDArray[np.float64] = low + (cell + part) / cells.shape[1] * (high - low)
-    return np.where(total > 0, value, np.nan)

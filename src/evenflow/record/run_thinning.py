@@ -1,8 +1,8 @@
 """Thinning: which samples of a long training are kept.
 
 The first ``FIRST`` and the latest ``RECENT`` stay as they are; of those between, every 1st, 2nd,
-4th, 8th … so that never more than ``BETWEEN`` are left. What is kept depends on how many samples
-there were and on nothing else.
+4th, 8th … so that never more than ``BETWEEN`` are left. It is done for ``TOGETHER`` samples at a
+time. What is kept depends on how many samples there were and on nothing else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Iterator
 FIRST = 64
 RECENT = 256
 BETWEEN = 1024
-MOST = FIRST + RECENT + BETWEEN
+TOGETHER = 64
+MOST = FIRST + RECENT + BETWEEN + TOGETHER - 1
 """Most samples that are ever kept."""
 
 
@@ -24,22 +25,20 @@ def stride(count: int) -> int:
     return found
 
 
-def dropped(number: int) -> Iterator[tuple[int, int, int]]:
-    """What goes when sample ``number`` (from 0) has been added to those before it.
+def dropped(count: int) -> Iterator[tuple[int, int, int]]:
+    """What goes when there have been ``count`` samples.
 
     Yields (from, to, step): samples from ≤ n < to go where n is no multiple of step.
     """
-    end = number + 1 - RECENT
-    if end <= FIRST:
+    end = count - RECENT
+    if count % TOGETHER or end <= FIRST:
         return
-    now, before = stride(number + 1), stride(number)
-    if now != before:
-        yield FIRST, end, now
-    else:
-        yield end - 1, end, now
+    now = stride(count)
+    yield (FIRST if now != stride(count - TOGETHER) else max(FIRST, end - TOGETHER)), end, now
 
 
 def kept(count: int) -> list[int]:
     """Numbers of the samples that are left of ``count``, ascending."""
-    step = stride(count)
-    return [n for n in range(count) if n < FIRST or n >= count - RECENT or n % step == 0]
+    thinned = count - count % TOGETHER
+    step = stride(thinned)
+    return [n for n in range(count) if n < FIRST or n >= thinned - RECENT or n % step == 0]

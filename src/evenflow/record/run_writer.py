@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -27,8 +26,11 @@ from evenflow.record.run_schema import (
 )
 from evenflow.record.run_thinning import dropped
 
-Reading = tuple[NDArray[np.float32], NDArray[np.float64]]
+Reading = tuple[NDArray[np.float32], NDArray[np.uint16]]
 """Values and cells of some tensors at one step."""
+
+_ADD = f"INSERT INTO sample VALUES ({', '.join('?' * (2 + len(SCALARS) + len(READINGS)))})"
+_THIN = "DELETE FROM sample WHERE number >= ? AND number < ? AND number % ? != 0"
 
 
 @dataclass(frozen=True)
@@ -89,21 +91,15 @@ class RunWriter:
 
     def add_sample(self, sample: Sample) -> None:
         """Append a sample, and thin out older ones."""
-        row: list[object] = [self._samples, sample.step]
-        for name in SCALARS:
-            value = sample.scalars.get(name, math.nan)
-            row.append(None if math.isnan(value) else value)
-        row += [_packed(sample.readings[name]) for name in READINGS]
-        places = ", ".join("?" * len(row))
+        scalars = [sample.scalars.get(name) for name in SCALARS]  # SQLite writes NaN as NULL
+        readings = [_packed(sample.readings[name]) for name in READINGS]
+        thinned = list(dropped(self._samples + 1))
         try:
             with self._connection:
-                self._connection.execute("BEGIN")
-                self._connection.execute(f"INSERT INTO sample VALUES ({places})", row)
-                for start, end, step in dropped(self._samples):
-                    self._connection.execute(
-                        "DELETE FROM sample WHERE number >= ? AND number < ? AND number % ? != 0",
-                        (start, end, step),
-                    )
+                if thinned:  # one statement alone is committed as it ends
+                    self._connection.execute("BEGIN")
+                self._connection.execute(_ADD, (self._samples, sample.step, *scalars, *readings))
+                self._connection.executemany(_THIN, thinned)
         except sqlite3.Error as error:
             raise _refused(self.path, error) from error
         self._samples += 1
@@ -138,8 +134,7 @@ def _set_aside(path: Path) -> None:
 
 def _packed(reading: Reading) -> bytes:
     values, cells = reading
-    counts = np.minimum(cells, np.iinfo(np.uint16).max)
-    return values.astype("<f4").tobytes() + counts.astype("<u2").tobytes()
+    return values.astype("<f4", copy=False).tobytes() + cells.astype("<u2", copy=False).tobytes()
 
 
 def _json(value: object) -> str:

@@ -40,12 +40,13 @@ def measure_weight(array: NDArray[np.floating]) -> WeightMeasurement:
     return WeightMeasurement(
         values=values,
         kurtosis=fourth_power_sum(flat) / spread if spread > 0 else float("nan"),
-        row_duplicates=_row_duplicates(array),
-        digest=_digest(array),
+        row_duplicates=row_duplicates(array),
+        digest=digest_of(array),
     )
 
 
-def _row_duplicates(array: NDArray[np.floating]) -> float:
+def row_duplicates(array: NDArray[np.floating]) -> float:
+    """Share of rows along the first axis that equal another; NaN with fewer than two rows."""
     if array.ndim < 2 or array.shape[0] < 2 or array.size == 0:
         return float("nan")
     rows = np.ascontiguousarray(array.reshape(array.shape[0], -1))
@@ -54,7 +55,8 @@ def _row_duplicates(array: NDArray[np.floating]) -> float:
     return float(counts[counts > 1].sum() / len(rows))
 
 
-def _digest(array: NDArray[np.floating]) -> str:
+def digest_of(array: NDArray[np.floating]) -> str:
+    """Hash of shape, type and bytes."""
     digest = hashlib.blake2b(f"{array.shape}{array.dtype}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 import evenflow as ef
 import evenflow.torch.watch  # before the processes part
 
-BATCH, STEPS = 16, 3
+BATCH, STEPS, CLIP = 16, 3, 0.2
 KINDS = [("alone", 1), ("ddp", 2), ("ddp", 4), ("fsdp", 2), ("fsdp", 4)]
 
 
@@ -79,6 +79,7 @@ def train(model, x, y, out):
     for a, b in zip(x, y, strict=True):
         loss = nn.functional.cross_entropy(model(a), b)
         loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         optimizer.zero_grad()
         if watch:

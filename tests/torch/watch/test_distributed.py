@@ -38,6 +38,8 @@ def test_processes_record_what_one_would(folder, kind, count):
     assert [w.name for w in together.weights] == [w.name for w in alone.weights]
     np.testing.assert_allclose(together.loss, alone.loss, rtol=1e-4)
     np.testing.assert_allclose(together.norm_after, alone.norm_after, rtol=1e-3)
+    np.testing.assert_allclose(together.norm_before, alone.norm_before, rtol=1e-3)
+    assert (alone.norm_after < 0.6 * alone.norm_before).all()
     for quantity in ("mean", "second_moment", "minimum", "maximum", "saturated_share"):
         np.testing.assert_allclose(
             together.forward[quantity], alone.forward[quantity], rtol=1e-3, atol=1e-6

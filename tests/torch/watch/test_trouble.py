@@ -230,7 +230,7 @@ def test_a_failing_hook_never_reaches_the_training(tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr("evenflow.torch.watch.meter.tally", fail)
+    monkeypatch.setattr("evenflow.torch.watch.meter.signal_at", fail)
     model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
     with pytest.warns(WatchWarning, match="a fault of ours") as told:
         loop(model, tmp_path)

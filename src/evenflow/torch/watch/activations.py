@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from torch import nn
 
 from evenflow.errors import EvenflowError
+from evenflow.record.run_kernels import Edges
 from evenflow.theory.activations import Activation, find
 
 _MODULES: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
@@ -54,15 +55,10 @@ class Tails:
     of_output: bool
     """Whether both are values of φ(z), and not of z."""
 
-    @property
-    def saturates(self) -> bool:
-        """Whether there is any such tail."""
-        return any(map(math.isfinite, self.saturated))
-
-    @property
-    def dies(self) -> bool:
-        """Whether a unit can be dead."""
-        return any(map(math.isfinite, self.alive))
+    @cached_property
+    def edges(self) -> Edges:
+        """All four, as kernels take them."""
+        return np.array([*self.saturated, *self.alive])
 
 
 def activation_of(module: nn.Module) -> tuple[str, Tails | None]:
@@ -92,7 +88,7 @@ def tails_of(name: str, values: tuple[tuple[str, float], ...] = ()) -> Tails | N
         elif math.isinf(end):
             ceiling = start
     tails = Tails((low, high), (floor, ceiling), of_output=False)
-    if not tails.saturates and not tails.dies:
+    if np.isinf(tails.edges).all():
         return None
     return _of_output(tails, found) if name in _RISING else tails
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from evenflow.record.run_kernels import NO_EDGES
 from evenflow.torch.watch.functional import FunctionActivations
 from evenflow.torch.watch.layers import Layer, function_layer, input_layer, layers_of
 from evenflow.torch.watch.recorder import Recorder
@@ -26,15 +27,24 @@ _LOOKS = 3
 class LayerHooks:
     """Watches outputs of layers, and the gradients that come back to them.
 
-    Whatever fails in a hook goes to ``failed``, and never reaches the training.
+    ``passed`` is called when gradients have arrived at all parameters. Whatever fails in a hook
+    goes to ``failed``, and never reaches the training.
     """
 
     def __init__(
-        self, model: nn.Module, recorder: Recorder, failed: Callable[[Exception], None]
+        self,
+        model: nn.Module,
+        recorder: Recorder,
+        passed: Callable[[], None],
+        failed: Callable[[Exception], None],
     ) -> None:
         self._model, self._recorder, self._failed = model, recorder, failed
+        self._passed = self._safely(passed)
+        self._passes: set[int] = set()
+        """Backward passes of this step, by the engine's own numbers."""
         self._forward, self._backward = recorder.forward, recorder.backward
         self._layers = layers_of(model)
+        recorder.spectra.know(self._layers)
         self._handles: list[RemovableHandle] = []
         self._functions: dict[str, Layer] = {}
         self._looks, self._listens = _LOOKS, True
@@ -52,6 +62,7 @@ class LayerHooks:
     def arm(self) -> None:
         """Watch the step that begins."""
         self.gradients = 0
+        self._passes.clear()
         for layer in (*self._layers, *self._functions.values(), self._input):
             layer.calls = 0
         listens = bool(self._functions) or self._looks > 0
@@ -142,7 +153,7 @@ class LayerHooks:
             self._recorder.appeared(layer, z)
         if layer.tails is not None and not layer.tails.of_output:
             channels = self._channels_first(layer, z)
-            self._forward.add_tails(layer.number, z, layer.tails, channels)
+            self._forward.add_tails(layer.number, z, layer.tails.edges, channels)
 
     def _output(self, layer: Layer, tensor: torch.Tensor) -> None:
         if not layer.calls and not _in_backward():
@@ -152,9 +163,9 @@ class LayerHooks:
             self._recorder.appeared(layer, tensor)
             number = layer.number
         channels = self._channels_first(layer, tensor)
-        self._forward.add_signal(number, tensor, channels)
-        if layer.tails is not None and layer.tails.of_output:
-            self._forward.add_tails(number, tensor, layer.tails, channels)
+        tails = layer.tails
+        edges = tails.edges if tails is not None and tails.of_output else NO_EDGES
+        self._forward.add_signal(number, tensor, channels, edges)
         spectra = self._recorder.spectra
         if spectra.wanted:
             spectra.output(layer, tensor, channels)
@@ -167,11 +178,23 @@ class LayerHooks:
             def gradient(g: torch.Tensor) -> None:
                 try:
                     self.gradients += 1
+                    if torch._C._current_graph_task_id() not in self._passes:
+                        self._tell_when_passed()
                     self._backward.add_signal(number, g, channels)
                 except Exception as error:
                     self._failed(error)
 
             tensor.register_hook(gradient)  # type: ignore[no-untyped-call]
+
+    def _tell_when_passed(self) -> None:
+        """Call ``passed`` when this backward pass is over, and other processes' gradients are in.
+
+        Those who exchange gradients finish in callbacks of the engine too. One that is only put in
+        line by another comes after theirs.
+        """
+        self._passes.add(torch._C._current_graph_task_id())
+        put_in_line = torch.autograd.Variable._execution_engine.queue_callback
+        put_in_line(partial(put_in_line, self._passed))
 
     def _channels_first(self, layer: Layer, tensor: torch.Tensor) -> bool:
         told = layer.channels_first

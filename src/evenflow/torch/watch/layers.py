@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from evenflow.record.run import RunLayer, RunWeight
+from evenflow.record.weights import digest_of, row_duplicates
 from evenflow.sampling.contract import canonical_name
 from evenflow.torch.watch.activations import Tails, activation_of, tails_of
 
@@ -61,6 +63,8 @@ class Weight:
     number: int
     whole: bool = field(init=False)
     """Whether this process holds all of it, and no shard of something larger."""
+    equal_rows: float = 0.0
+    copy_of: str = ""
 
     def __post_init__(self) -> None:
         self.whole = not hasattr(self.parameter, "to_local")
@@ -74,6 +78,8 @@ class Weight:
             trainable=self.parameter.requires_grad,
             optimised=optimised,
             dtype=str(self.parameter.dtype).removeprefix("torch."),
+            equal_rows=self.equal_rows,
+            copy_of=self.copy_of,
         )
 
 
@@ -106,7 +112,28 @@ def input_layer() -> Layer:
 
 def weights_of(model: nn.Module) -> list[Weight]:
     """The floating-point parameters, tied ones once, in the model's order."""
-    return list(_weights(model))
+    found = list(_weights(model))
+    _find_copies(found)
+    return found
+
+
+_LARGEST = 2**24
+"""Elements of a weight above which nobody looks for copies in it."""
+
+
+def _find_copies(weights: list[Weight]) -> None:
+    """Tell which rows and weights are copies of others; of whole matrices alone."""
+    first: dict[str, str] = {}
+    for weight in weights:
+        parameter = weight.parameter
+        if not weight.whole or parameter.dim() < 2 or not 0 < parameter.numel() <= _LARGEST:
+            continue
+        if parameter.is_meta:
+            continue
+        values = parameter.detach().float().cpu().numpy()
+        rows, name = row_duplicates(values), first.setdefault(digest_of(values), weight.name)
+        weight.equal_rows = 0.0 if math.isnan(rows) else rows
+        weight.copy_of = "" if name == weight.name else name
 
 
 def _weights(model: nn.Module) -> Iterator[Weight]:

@@ -13,17 +13,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evenflow.record.run_kernels import tails, tally
+from evenflow.record.run_kernels import (
+    NO_EDGES,
+    Edges,
+    gradient_at,
+    signal_at,
+    tails_at,
+    whole_at,
+)
 from evenflow.record.run_layout import Layout, compact, flat_layout, signal_layout
-from evenflow.record.run_sums import DEAD, LOOKED, SATURATED, UNITS, empty_sums
-from evenflow.torch.watch.activations import Tails
+from evenflow.record.run_sums import empty_sums
 
 Array = NDArray[np.floating[Any]]
 Use = Callable[[Array, Layout], None]
 """What is done with a flat array and the layout that names the sample in it."""
-_ROOM = 2**12
-_NUMPY = frozenset({torch.float32, torch.float64})
-"""Types that NumPy reads where they lie."""
+Kernel = Callable[[int, bool, Layout, Edges, Any, int], None]
+"""One of those that ``record.run_kernels`` has for addresses."""
+_PLAIN = frozenset({torch.float32, torch.float64})
+"""Types that are read where they lie."""
 
 
 class Transfers:
@@ -34,7 +41,7 @@ class Transfers:
 
     def sample(self, x: torch.Tensor, layout: Layout, use: Use) -> None:
         """Call ``use`` with the values of a contiguous ``x``: now, or after ``fetch``."""
-        if lies_ready(x):
+        if address_of(x):
             use(x.view(-1).numpy(), layout)
             return
         start, examples, example_pitch, groups, group_pitch, run = layout[:6].tolist()
@@ -64,7 +71,6 @@ class Meter:
     def __init__(self, transfers: Transfers) -> None:
         self.sums = empty_sums(0)
         self._transfers = transfers
-        self._rooms: dict[np.dtype[Any], _Room] = {}
 
     def grow(self, tensors: int) -> None:
         """Make sure that there are rows for so many tensors."""
@@ -76,68 +82,62 @@ class Meter:
         """Start a new step."""
         self.sums = empty_sums(len(self.sums))
 
-    def add_signal(self, number: int, tensor: torch.Tensor, channels_first: bool) -> None:
-        """Add a layer's output, or the gradient with respect to it."""
+    def add_signal(
+        self, number: int, tensor: torch.Tensor, channels_first: bool, edges: Edges = NO_EDGES
+    ) -> None:
+        """Add a layer's output, with its ``edges`` (see ``add_tails``), or a gradient of one."""
         if not tensor.numel():
             return
-        if lies_ready(tensor):
-            values = tensor.detach().view(-1).numpy()
-            self._tally(number, values, signal_layout(tensor.shape, channels_first))
+        address = address_of(tensor)
+        if address:
+            layout = signal_layout(tensor.shape, channels_first)
+            wide = tensor.dtype is torch.float64
+            signal_at(address, wide, layout, edges, self.sums, number)
         else:
             x, layout = signal(tensor, channels_first)
-            self._transfers.sample(x, layout, lambda a, at: self._tally(number, a, at))
+            self._sample(x, layout, signal_at, edges, number)
 
-    def add_flat(self, number: int, tensor: torch.Tensor) -> None:
-        """Add a parameter's gradient."""
-        if not tensor.numel():
-            return
-        layout = flat_layout(tensor.numel())
-        if lies_ready(tensor):
-            self._tally(number, tensor.detach().view(-1).numpy(), layout)
-        else:
-            x = tensor.detach().contiguous()
-            self._transfers.sample(x, layout, lambda a, at: self._tally(number, a, at))
-
-    def add_tails(self, number: int, z: torch.Tensor, curve: Tails, channels_first: bool) -> None:
-        """Add how much of an activation's input lies in its tails."""
+    def add_tails(self, number: int, z: torch.Tensor, edges: Edges, channels_first: bool) -> None:
+        """Add how much of an activation's input lies beyond ``edges`` (``run_kernels.tails``)."""
         if z.numel():
             x, layout = signal(z, channels_first)
-            self._transfers.sample(x, layout, lambda a, at: self._tails(number, curve, a, at))
+            self._sample(x, layout, tails_at, edges, number)
 
-    def _tally(self, number: int, x: Array, layout: Layout) -> None:
-        room = self._room(x, layout)
-        tally(x, layout, room.values, room.found, self.sums[number])
+    def add_gradient(self, number: int, tensor: torch.Tensor, *, whole: bool) -> bool:
+        """Add a parameter's gradient, or where the ``whole`` of it is enough its square alone.
 
-    def _tails(self, number: int, curve: Tails, x: Array, layout: Layout) -> None:
-        room, row = self._room(x, layout), self.sums[number]
-        looked, inside, units, dead = tails(x, layout, curve.saturated, curve.alive, room.living)
-        if curve.saturates:
-            row[LOOKED] += looked
-            row[SATURATED] += inside
-        if curve.dies:
-            row[UNITS] += units
-            row[DEAD] += dead
+        False where that square could not be had, because the tensor does not lie in the host's
+        memory or has another type than kernels read.
+        """
+        size = tensor.numel()
+        if not size:
+            return True
+        address, wide = address_of(tensor), tensor.dtype is torch.float64
+        if not address and not whole:
+            x = tensor.detach().contiguous()
+            self._sample(x, flat_layout(size), signal_at, NO_EDGES, number)
+        elif whole and address:
+            whole_at(address, wide, size, self.sums, number)
+        elif address:
+            gradient_at(address, wide, flat_layout(size), self.sums, number)
+        return bool(address)
 
-    def _room(self, x: Array, layout: Layout) -> _Room:
-        room = self._rooms.get(x.dtype)
-        width = int(layout[3] * layout[5])
-        if room is None or len(room.found) < width:
-            room = self._rooms[x.dtype] = _Room(max(width, _ROOM), x.dtype)
-        return room
+    def _sample(
+        self, x: torch.Tensor, layout: Layout, kernel: Kernel, edges: Edges, number: int
+    ) -> None:
+        def use(values: Array, at: Layout) -> None:
+            wide = values.dtype == np.float64
+            kernel(values.ctypes.data, wide, at, edges, self.sums, number)
 
-
-class _Room:
-    """Room for the kernels to work in."""
-
-    def __init__(self, width: int, dtype: np.dtype[Any]) -> None:
-        self.values = np.zeros(3 * width, dtype)
-        self.found = np.zeros(width, np.int32)
-        self.living = np.zeros(width, np.bool_)
+        self._transfers.sample(x, layout, use)
 
 
-def lies_ready(tensor: torch.Tensor) -> bool:
-    """Whether NumPy can read the tensor where it lies, one element behind the other."""
-    return tensor.is_cpu and tensor.dtype in _NUMPY and tensor.is_contiguous()
+def address_of(tensor: torch.Tensor) -> int:
+    """Where the elements lie one behind the other, if they do so in the host's memory and are
+    float32 or float64; else 0.
+    """
+    plain = tensor.is_cpu and tensor.dtype in _PLAIN and tensor.is_contiguous()
+    return tensor.data_ptr() if plain and not tensor.is_neg() else 0
 
 
 def signal(tensor: torch.Tensor, channels_first: bool) -> tuple[torch.Tensor, Layout]:

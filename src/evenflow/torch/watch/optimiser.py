@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.hooks import RemovableHandle
+from numpy.typing import NDArray
 
-from evenflow.record.run_kernels import keep, moved
+from evenflow.record.run_kernels import whole_at
 from evenflow.record.run_layout import Layout, flat_layout, sampled
-from evenflow.record.run_sums import UPDATE_SQUARES, WEIGHT_SQUARES, WEIGHTS
+from evenflow.record.run_sums import WHOLE, Sums, empty_sums
+from evenflow.record.update_kernels import keep_at, moved_at
 from evenflow.torch.watch.layers import Weight
-from evenflow.torch.watch.meter import Array, Meter, Transfers, Use, lies_ready
+from evenflow.torch.watch.meter import Array, Meter, Transfers, address_of
 
+Kernel = Callable[[int, bool, Layout, int, Sums, int], None]
+"""One of ``record.update_kernels``."""
+Number = float | torch.Tensor
 _NOTED = 16
 """Gradient elements of a parameter that are noted before clipping."""
 _NOTED_OF = 4
 """Parameters of which they are noted."""
+
+
+class Norms(NamedTuple):
+    """Squares of this process's gradients as the optimiser was given them, and of a few of their
+    elements then and before clipping; NaN where they were not seen.
+    """
+
+    after: float
+    now: float
+    noted: float
 
 
 class OptimiserReader:
@@ -26,121 +41,131 @@ class OptimiserReader:
 
     def __init__(self, weights: Iterable[Weight], meter: Meter, transfers: Transfers) -> None:
         weights = list(weights)
-        self._weights = {id(weight.parameter): weight for weight in _read(weights)}
+        self._weights = {id(weight.parameter): weight for weight in weights}
         self._sharded = not all(weight.whole for weight in weights)
         self._meter = meter
         self._transfers = transfers
         self._given: set[int] = set()
-        self._kept: dict[int, Array] = {}
-        self._noted: dict[int, torch.Tensor] = {}
-        self._norms: list[torch.Tensor] = []
-        self._clipping: list[tuple[torch.Tensor, torch.Tensor]] = []
-        self.handles: list[RemovableHandle] = []
+        self._rooms: dict[int, tuple[int, NDArray[np.float64]]] = {}
+        read = _read(weights)
+        self._read = {weight.number for weight in read}
+        trainable = [w.parameter for w in read if w.parameter.requires_grad]
+        self._few = trainable[:: -(-len(trainable) // _NOTED_OF) or 1]
+        self._noted: dict[int, Number] = {}
+        self._now: dict[int, Number] = {}
+        self._elsewhere: list[torch.Tensor] = []
+        """Norms of gradients that no kernel reads."""
+        self._one = empty_sums(1)
+        self._saw = False
 
     def saw_gradients(self) -> bool:
         """Whether gradients were read at this step."""
-        return bool(self._norms)
+        return self._saw
 
-    def arm(self, *, note: bool) -> None:
-        """Start a new step. ``note`` a few elements of gradients as they arrive, which tell later
-        whether they were clipped; it needs gradients that are whole when they arrive.
+    def clear(self) -> None:
+        """Start a new step."""
+        self._saw = False
+        for each in (self._given, self._noted, self._now, self._elsewhere):
+            each.clear()
+
+    def note(self) -> None:
+        """Note a few elements of the gradients as they are after a backward pass.
+
+        Beside the same when the optimiser is given them they tell whether gradients were clipped.
         """
-        self._given.clear()
-        self._noted.clear()
-        self._norms.clear()
-        self._clipping.clear()
-        if not note or self.handles:
-            return
-        trainable = [w for w in self._weights.values() if w.parameter.requires_grad]
-        for weight in trainable[:: -(-len(trainable) // _NOTED_OF) or 1]:
-            if weight.parameter.is_leaf:
-                hook = weight.parameter.register_post_accumulate_grad_hook
-                self.handles.append(hook(self._note))  # type: ignore[no-untyped-call]
-
-    def disarm(self) -> None:
-        """Leave the parameters as they were."""
-        for handle in self.handles:
-            handle.remove()
-        self.handles.clear()
+        for parameter in self._few:
+            if parameter.grad is not None:
+                self._noted[id(parameter)] = self._few_of(_dense(self._local(parameter.grad)))
 
     def before(self, parameters: Iterable[torch.Tensor]) -> None:
         """Read gradients and keep weights of the parameters that are about to be updated."""
-        gradients = []
+        elsewhere = []
         for parameter in parameters:
             weight = self._weights.get(id(parameter))
-            if parameter.grad is None:
+            if weight is None or parameter.grad is None:
                 continue
-            gradient = self._local(parameter.grad)
-            gradients.append(gradient)
-            if weight is None:
-                continue
-            self._meter.add_flat(weight.number, gradient)
+            self._saw = True
+            gradient, read = _dense(self._local(parameter.grad)), weight.number in self._read
+            if not self._meter.add_gradient(weight.number, gradient, whole=not read):
+                elsewhere.append(gradient)
             if id(parameter) in self._noted:
-                now = gradient.detach().reshape(-1)[:_NOTED].clone()
-                self._clipping.append((self._noted[id(parameter)], now))
-            self._keep(weight, self._local(parameter))
-        if gradients:
-            self._norms.append(torch.nn.utils.get_total_norm(gradients))
+                self._now[id(parameter)] = self._few_of(gradient)
+            if read:
+                self._given.add(weight.number)
+                self._sample(weight, self._local(parameter), keep_at)
+        if elsewhere:
+            self._elsewhere.append(torch.nn.utils.get_total_norm(elsewhere).square())
 
     def after(self, parameters: Iterable[torch.Tensor]) -> None:
         """Compare the weights with what they were before the step."""
         for parameter in parameters:
             weight = self._weights.get(id(parameter))
             if weight is not None and weight.number in self._given:
-                self._compare(weight, self._local(parameter))
+                self._sample(weight, self._local(parameter), moved_at)
 
-    def norms(self, scale: float) -> tuple[float, float]:
-        """Norm of all gradients before and after clipping; NaN where it is not known.
+    def norms(self, scale: float) -> Norms:
+        """What is known of the norms of this process's gradients.
 
         ``scale`` is what the loss was multiplied by before the backward pass.
         """
-        if not self._norms:
-            return math.nan, math.nan
-        after = math.sqrt(sum(float(norm) ** 2 for norm in self._norms))
-        if not self._clipping:
-            return math.nan, after
-        noted = torch.cat([before for before, _ in self._clipping]).double().norm() / scale
-        now = torch.cat([later for _, later in self._clipping]).double().norm()
-        factor = float(now / noted) if float(noted) > 0 else 1.0
-        # Within rounding of 1, and anything above, is no clipping.
-        return (after / factor if 0 < factor < 0.999 else after), after
+        if not self._saw:
+            return Norms(math.nan, math.nan, math.nan)
+        after = float(self._meter.sums[:, WHOLE].sum()) + _total(self._elsewhere)
+        if not self._now:
+            return Norms(after, math.nan, math.nan)
+        noted = _total([self._noted[key] for key in self._now])
+        return Norms(after, _total(self._now.values()), noted / scale**2)
 
     def _local(self, tensor: torch.Tensor) -> torch.Tensor:
         """This process's part of a parameter or its gradient."""
         to_local = getattr(tensor, "to_local", None) if self._sharded else None
         return to_local() if to_local is not None else tensor
 
-    def _note(self, parameter: torch.Tensor) -> None:
-        if parameter.grad is not None:
-            self._noted[id(parameter)] = parameter.grad.detach().reshape(-1)[:_NOTED].clone()
+    def _few_of(self, gradient: torch.Tensor) -> Number:
+        """Σx² of its first elements; a tensor where it has to be fetched from a device."""
+        address, few = address_of(gradient), min(_NOTED, gradient.numel())
+        if not address:
+            return gradient.detach().reshape(-1)[:few].double().square().sum()
+        self._one[0, WHOLE] = 0.0
+        whole_at(address, gradient.dtype is torch.float64, few, self._one, 0)
+        return float(self._one[0, WHOLE])
 
-    def _keep(self, weight: Weight, values: torch.Tensor) -> None:
-        def use(array: Array, at: Layout) -> None:
-            kept = self._kept.get(weight.number)
-            if kept is None or kept.dtype != array.dtype:
-                kept = self._kept[weight.number] = np.empty(sampled(at), array.dtype)
-            row = self._meter.sums[weight.number]
-            row[WEIGHT_SQUARES] += keep(array, at, kept)
-            row[WEIGHTS] += kept.size
-
-        self._given.add(weight.number)
-        self._sample(values, use)
-
-    def _compare(self, weight: Weight, values: torch.Tensor) -> None:
-        def use(array: Array, at: Layout) -> None:
-            row = self._meter.sums[weight.number]
-            row[UPDATE_SQUARES] += moved(array, at, self._kept[weight.number], row)
-
-        self._sample(values, use)
-
-    def _sample(self, values: torch.Tensor, use: Use) -> None:
+    def _sample(self, weight: Weight, values: torch.Tensor, kernel: Kernel) -> None:
+        """Let ``kernel`` loose on a weight and on the room where its sample is kept."""
         if not values.numel():
             return
-        layout = flat_layout(values.numel())
-        if lies_ready(values):
-            use(values.detach().view(-1).numpy(), layout)
-        else:
-            self._transfers.sample(values.detach().contiguous(), layout, use)
+        layout, sums, address = flat_layout(values.numel()), self._meter.sums, address_of(values)
+        if address:
+            wide = values.dtype is torch.float64
+            kernel(address, wide, layout, self._room(weight, layout), sums, weight.number)
+            return
+
+        def use(array: Array, at: Layout) -> None:
+            wide, room = array.dtype == np.float64, self._room(weight, at)
+            kernel(array.ctypes.data, wide, at, room, sums, weight.number)
+
+        self._transfers.sample(values.detach().contiguous(), layout, use)
+
+    def _room(self, weight: Weight, layout: Layout) -> int:
+        """Address of room for a weight's sample."""
+        known = self._rooms.get(weight.number)
+        if known is None:
+            room = np.empty(sampled(layout))
+            known = self._rooms[weight.number] = room.ctypes.data, room
+        return known[0]
+
+
+def _dense(gradient: torch.Tensor) -> torch.Tensor:
+    """A gradient's elements; of a sparse one those that are there."""
+    return gradient if gradient.layout == torch.strided else gradient.coalesce().values()
+
+
+def _total(parts: Iterable[Number]) -> float:
+    """The sum, with one transfer at most."""
+    parts = list(parts)
+    waiting = [part for part in parts if isinstance(part, torch.Tensor)]
+    there = math.fsum(part for part in parts if not isinstance(part, torch.Tensor))
+    return there + (float(torch.stack(waiting).double().sum()) if waiting else 0.0)
 
 
 def _read(weights: list[Weight]) -> list[Weight]:

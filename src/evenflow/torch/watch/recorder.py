@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from evenflow.record.run import Event
+from evenflow.record.run_quantities import quantities
 from evenflow.record.run_schema import READINGS
-from evenflow.record.run_sums import PLACES, Sums, merged, quantities
+from evenflow.record.run_sums import merged
 from evenflow.record.run_writer import Reading, RunWriter, Sample
 from evenflow.torch.watch.layers import Layer
 from evenflow.torch.watch.meter import Meter, Transfers
+from evenflow.torch.watch.optimiser import Norms
 from evenflow.torch.watch.ranks import Ranks
 from evenflow.torch.watch.sinks import Sink, tell
 from evenflow.torch.watch.spectra import Spectra
 
-_LOSS, _LOSSES, _LOW, _HIGH, _BEFORE, _AFTER = range(6)
+_LOSS, _LOSSES, _LOW, _HIGH, _AFTER, _NOW, _NOTED = range(7)
 """Places of what processes tell each other besides sums of tensors; norms are squared."""
 
 
@@ -57,7 +59,7 @@ class Recorder:
         self,
         step: int,
         losses: list[float],
-        norms: tuple[float, float],
+        norms: Norms,
         rate: float,
         scale: float,
         *,
@@ -65,31 +67,25 @@ class Recorder:
     ) -> None:
         """Write the step that is over, of all processes together.
 
-        ``losses`` are those since the sample before, ``norms`` of this process's gradients before
-        and after clipping: parts of a whole where they are ``sharded``, else copies. ``scale`` is
-        what the loss was multiplied by before the backward pass: gradients of outputs are divided
-        by it again, those of weights were by whoever called the optimiser.
+        ``losses`` are those since the sample before, ``norms`` of this process's gradients: parts
+        of a whole where they are ``sharded``, else copies. ``scale`` is what the loss was
+        multiplied by before the backward pass: gradients of outputs are divided by it again, those
+        of weights were by whoever called the optimiser.
         """
         meters = (self.forward, self.backward, self.gradients)
-        sums = np.concatenate([meter.sums for meter in meters])
-        everyone = self._ranks.gathered([sums, _told(losses, norms)])
+        own = [meter.sums for meter in meters]
+        everyone = self._ranks.gathered([*own, np.array(_told(losses, norms))])
         if self.writer is None or everyone is None:
             return
-        ends = np.cumsum([len(meter.sums) for meter in meters])
-        divided = np.ones((len(sums), 1))
-        divided[ends[0] : ends[1]] = scale
-        whole = merged([parts[0] for parts in everyone]) if len(everyone) > 1 else sums
-        values = np.split(quantities(whole, divided), ends[:-1])
-        readings: dict[str, Reading] = dict(
-            zip(
-                READINGS,
-                zip(values, np.split(whole[:, PLACES:], ends[:-1]), strict=True),
-                strict=True,
-            )
-        )
+        *parts, told = zip(*everyone, strict=True)
+        sums = own if len(everyone) == 1 else [merged(part) for part in parts]
+        readings: dict[str, Reading] = {
+            name: quantities(part, scale if name == "backward" else 1.0)
+            for name, part in zip(READINGS, sums, strict=True)
+        }
         self.spectra.add_to(readings["forward"])
-        told = np.concatenate([parts[-1] for parts in everyone])
-        scalars = {**_scalars(told, sharded=sharded), "learning_rate": rate}
+        scalars = _scalars([each.tolist() for each in told], sharded=sharded)
+        scalars["learning_rate"] = rate
         self.writer.add_sample(Sample(step, scalars, readings))
         for sink in self._sinks:
             tell(sink, step, scalars, readings, self._names)
@@ -100,22 +96,26 @@ class Recorder:
             self.writer.add_event(Event(step, kind, place, detail))
 
 
-def _told(losses: list[float], norms: tuple[float, float]) -> Sums:
+def _told(losses: list[float], norms: Norms) -> list[float]:
     finite = [loss for loss in losses if math.isfinite(loss)]
     low, high = (min(finite), max(finite)) if finite else (math.inf, -math.inf)
-    before, after = norms
-    return np.array([[math.fsum(finite), len(finite), low, high, before**2, after**2]])
+    return [math.fsum(finite), len(finite), low, high, *norms]
 
 
-def _scalars(told: Sums, *, sharded: bool) -> Mapping[str, float]:
-    """One process a row; the norm of copies is that of any of them."""
-    count = told[:, _LOSSES].sum()
-    squares = told[:, [_BEFORE, _AFTER]]
-    before, after = np.sqrt(squares.sum(axis=0) if sharded else squares[0])
+def _scalars(told: list[list[float]], *, sharded: bool) -> dict[str, float]:
+    """What the processes told, one a row; the norm of copies is that of any of them."""
+    columns = list(zip(*told, strict=True))
+    count = sum(columns[_LOSSES])
+    after, now, noted = (
+        math.fsum(columns[k]) if sharded else columns[k][0] for k in (_AFTER, _NOW, _NOTED)
+    )
+    factor = math.sqrt(now / noted) if noted else 1.0
+    # Within rounding of 1, and anything above, is no clipping.
+    before = math.sqrt(after) / (factor if 0 < factor < 0.999 else 1.0)
     return {
-        "loss": told[:, _LOSS].sum() / count if count else math.nan,
-        "loss_low": told[:, _LOW].min() if count else math.nan,
-        "loss_high": told[:, _HIGH].max() if count else math.nan,
-        "norm_before": float(before),
-        "norm_after": float(after),
+        "loss": math.fsum(columns[_LOSS]) / count if count else math.nan,
+        "loss_low": min(columns[_LOW]) if count else math.nan,
+        "loss_high": max(columns[_HIGH]) if count else math.nan,
+        "norm_before": math.nan if math.isnan(noted) else before,
+        "norm_after": math.sqrt(after),
     }

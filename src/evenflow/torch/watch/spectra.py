@@ -6,6 +6,7 @@ They cost more than the rest of a sample together; where they are ``due`` they d
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -20,19 +21,19 @@ from evenflow.theory.activations import find
 from evenflow.torch.watch.layers import Layer
 from evenflow.torch.watch.meter import Array, Transfers, signal
 
-
-def due(sample: int) -> bool:
-    """Whether ranks and percentiles are measured at this sample, counted from 0."""
-    return sample % 100 == 0 or sample == 10
-
-
-def jacobians_due(sample: int) -> bool:
-    """Whether Jacobians are: they cost ten times as much."""
-    return sample % 1000 == 0
-
-
+_EVERY = 2**7
+"""Samples from one to the next; a power of two, so that thinning keeps them longest."""
+_EARLY = 2**4
+"""One sample more, where much has changed since the start."""
+_JACOBIANS = 2
+"""Layer Jacobians a time: each takes as long as all ranks together."""
 _JACOBIAN_LIMIT = 512
 """Largest matrix whose singular values are taken."""
+
+
+def due(sample: int) -> bool:
+    """Whether spectra are measured at this sample, counted from 0."""
+    return sample % _EVERY == 0 or sample == _EARLY
 
 
 class Spectra:
@@ -43,13 +44,23 @@ class Spectra:
         self._found: dict[tuple[int, str], float] = {}
         self._linear: tuple[nn.Linear, torch.Tensor] | None = None
         """The last linear layer, and its output for one example."""
-        self.wanted = self._jacobians = False
+        self._all: list[nn.Linear] = []
+        self._chosen: set[nn.Linear] = set()
+        self.wanted = False
+
+    def know(self, layers: Iterable[Layer]) -> None:
+        """The layers that there are, of which a few are chosen each time."""
+        modules = (layer.module for layer in layers)
+        self._all = [m for m in modules if isinstance(m, nn.Linear) and _is_small(m.weight)]
 
     def arm(self, sample: int) -> None:
         """Start the step of a sample, counted from 0."""
         self._found.clear()
         self._linear = None
-        self.wanted, self._jacobians = due(sample), jacobians_due(sample)
+        self.wanted = due(sample)
+        if self.wanted:  # by chance, so that no layer is left out for ever; the same in each run
+            order = np.random.default_rng(sample).permutation(len(self._all))
+            self._chosen = {self._all[k] for k in order[:_JACOBIANS]}
 
     def output(self, layer: Layer, tensor: torch.Tensor, channels_first: bool) -> None:
         """Effective rank and percentiles of a layer's output; the layer's Jacobian."""
@@ -65,21 +76,20 @@ class Spectra:
 
         x, layout = signal(tensor, channels_first)
         self._transfers.sample(x, layout, use)
-        if self._jacobians:
-            self._jacobian(layer, tensor)
+        self._jacobian(layer, tensor)
 
     def _jacobian(self, layer: Layer, tensor: torch.Tensor) -> None:
         """Mean singular value of what a linear layer and the activation after it do together."""
-        if isinstance(layer.module, nn.Linear) and tensor.dim() == 2:
-            self._linear = layer.module, tensor[0].detach().clone()
+        module = layer.module
+        if isinstance(module, nn.Linear) and module in self._chosen:
+            if tensor.dim() == 2:
+                self._linear = module, tensor[0].detach().clone()
             return
         before, self._linear = self._linear, None
         if before is None or not layer.activation:
             return
-        weight, z = before[0].weight, before[1].double().cpu().numpy()
-        if hasattr(weight, "to_local") or max(weight.shape) > _JACOBIAN_LIMIT:
-            return
-        matrix = weight.detach().double().cpu().numpy()
+        weight, z = before[0].weight.detach(), before[1].double().cpu().numpy()
+        matrix = weight.double().cpu().numpy()
         if np.isfinite(z).all() and np.isfinite(matrix).all():
             slope = find(layer.activation).derivative(z)
             self._found[layer.number, "singular_value"] = mean_singular_value(matrix, slope)
@@ -90,6 +100,11 @@ class Spectra:
         for (number, name), value in self._found.items():
             if math.isfinite(value):
                 values[number, QUANTITIES.index(name)] = value
+
+
+def _is_small(weight: torch.Tensor) -> bool:
+    """Whether this process has all of it, and its singular values cost little."""
+    return not hasattr(weight, "to_local") and max(weight.shape) <= _JACOBIAN_LIMIT
 
 
 def _rows(values: Array, layout: Layout) -> Array:

@@ -1,4 +1,4 @@
-"""Verdicts while the training goes on: the rules look at the run at doubling distances."""
+"""Verdicts while the training goes on: the rules look at the run at growing distances."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from evenflow.record.run_reader import read
 from evenflow.torch.watch.recorder import Recorder
 
 _LOG = logging.getLogger("evenflow.watch")
-_FIRST = 16
-"""Samples before the rules are first applied; then at each doubling, so that they cost little."""
+_FIRST, _OFTEN = 16, 256
+"""Samples before the rules are first applied; then at each quadrupling, and at each doubling once
+there are as many as the second, so that they cost little."""
 
 
 class Verdicts:
@@ -28,7 +29,7 @@ class Verdicts:
         """Another sample was written."""
         self._samples += 1
         if self._samples >= self._next:
-            self._next *= 2
+            self._next *= 4 if self._next < _OFTEN else 2
             self.look(step)
 
     def look(self, step: int) -> None:

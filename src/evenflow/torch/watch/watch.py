@@ -149,11 +149,10 @@ class Watch:
         self._describe(weights)
         recorder = self._recorder = Recorder(self._writer, len(weights), ranks, self._sinks)
         self._reader = OptimiserReader(weights, recorder.gradients, recorder.transfers)
-        self._hooks = LayerHooks(self._model, recorder, self._failed)
+        self._hooks = LayerHooks(self._model, recorder, self._reader.note, self._failed)
         self._eager = Eager(needed=self._compiled)
         self._verdicts = Verdicts(self.folder, recorder)
         self._sharded = not all(weight.whole for weight in weights)
-        self._notes = ranks.count == 1 and not self._sharded
         self._last_call = LastCall(self._model, weights)
         self._active = True
         _watched.add(self._model)
@@ -194,14 +193,13 @@ class Watch:
         self._recorder.clear(self._step // self._every)
         self._eager.on()
         self._hooks.arm()
-        self._reader.arm(note=self._notes)
+        self._reader.clear()
         self._armed = True
 
     def _disarm(self) -> None:
         self._armed = False
         self._eager.off()
         self._hooks.disarm()
-        self._reader.disarm()
 
     def _failed(self, error: Exception) -> None:
         """A hook failed, at most one of many that are still to run."""
