@@ -168,7 +168,7 @@ def _activated(use: Use, _result: Result) -> Levels | None:
     if levels.kernel is not None:
         found = through(_level(z, levels.kernel), curve).pairs
         kernel = found / max(found[0, 0], 1e-300) * spread_out(values)
-    return replace(levels, values=values, kernel=kernel)
+    return levels.changed(values, kernel)
 
 
 def _activated_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
@@ -180,7 +180,7 @@ def _activated_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str
         if kernel is not None:
             found = slopes(_level(z, kernel), curve)
             kernel = found / max(found[0, 0], 1e-300) * spread_out(values)
-        slope = replace(before, values=values, kernel=kernel)
+        slope = before.changed(values, kernel)
         levels = product([(levels, one(cotangent)), (slope, z)], shape)
     return {use.step.name("input"): levels}
 

@@ -41,6 +41,8 @@ class Levels:
     kernel: Array | None = None
     """E[x·x′] of two indices of one example and unit, over the second moment of the whole tensor;
     ``values`` are its diagonal. None where only Moments tell how alike two indices are."""
+    settled: bool = False
+    """Whether the tensor's Moments already say the same, so that a move changes neither."""
 
     @classmethod
     def along(
@@ -62,6 +64,10 @@ class Levels:
                 return axis
             inner *= shape[axis]
         return None
+
+    def changed(self, values: Array, kernel: Array | None) -> Levels:
+        """Others along the same axis."""
+        return Levels(values, self.inner, kernel)
 
     def moved(self, axis: int, shape: Sequence[int]) -> Levels:
         """The same along an axis of another tensor."""
@@ -128,15 +134,15 @@ def _distances(size: int) -> npt.NDArray[np.int_]:
 
 def corrected(moments: Moments, levels: Levels | None) -> tuple[Moments, Levels | None]:
     """Moments and levels as a rule found them, such that the levels have the mean 1."""
-    if levels is None:
-        return moments, None
+    if levels is None or levels.settled:
+        return moments, levels
     factor = float(levels.values.mean())
     if not np.isfinite(factor) or factor <= 0:
         return moments, None
     if factor != 1.0:
         moments = moments.scaled(factor**0.5)
     kernel = None if levels.kernel is None else levels.kernel / factor
-    levels = replace(levels, values=levels.values / factor, kernel=kernel)
+    levels = replace(levels, values=levels.values / factor, kernel=kernel, settled=True)
     if kernel is not None:
         moments = _alike_as(moments, levels, kernel)
         flat = kernel_of(moments, None, levels, moments.shape)
@@ -185,9 +191,9 @@ def together(
     kernels = [(share, _or_ones(levels, x, leading, shape)) for share, levels, x in parts]
     no_kernel = all(levels.kernel is None for _, levels in found)
     if no_kernel or any(kernel is None for _, kernel in kernels):
-        return replace(leading, values=values, kernel=None)
+        return leading.changed(values, None)
     kernel = np.sum([share * each for share, each in kernels if each is not None], axis=0)
-    return replace(leading, values=values, kernel=kernel)
+    return leading.changed(values, kernel)
 
 
 def _or_ones(
@@ -209,8 +215,8 @@ def product(
         if each.like(leading):
             values = values * each.values
     if all(each.kernel is None for each in found):
-        return replace(leading, values=values)
+        return leading.changed(values, None)
     kernels = [kernel_of(x, levels, leading, shape) for levels, x in factors]
     told = [kernel for kernel in kernels if kernel is not None]
     every = len(told) == len(kernels)
-    return replace(leading, values=values, kernel=np.prod(told, axis=0) if every else None)
+    return leading.changed(values, np.prod(told, axis=0) if every else None)

@@ -7,7 +7,6 @@ that is taken over the positions leaves them as unlike as they were.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -37,7 +36,7 @@ def _size(use: Use, levels: Levels) -> Levels:
     """σ² + eps at each index, over that of the whole tensor."""
     x, eps = use.step.of("input"), eps_of(use.step)
     share = eps / max(x.variance + eps, 1e-300)
-    return replace(levels, values=(1 - share) * levels.values + share)
+    return levels.changed((1 - share) * levels.values + share, None)
 
 
 def _normalised(use: Use, _result: Result) -> Levels | None:
@@ -46,7 +45,7 @@ def _normalised(use: Use, _result: Result) -> Levels | None:
         return levels
     size = np.maximum(_size(use, levels).values, 1e-9)
     kernel = None if levels.kernel is None else levels.kernel / spread_out(size)
-    return replace(levels, values=levels.values / size, kernel=kernel)
+    return levels.changed(levels.values / size, kernel)
 
 
 def _normalised_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
@@ -54,7 +53,7 @@ def _normalised_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[st
     known = use.of("input")
     if known is not None and _divides(use, known):
         size = 1 / np.maximum(_size(use, known).values, 1e-9)
-        inverse = replace(known, values=size, kernel=spread_out(size))
+        inverse = known.changed(size, spread_out(size))
         arrived = one(cotangent)
         levels = product([(levels, arrived), (inverse, arrived)], arrived.shape)
     return {use.step.name("input"): levels}
