@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import msgspec
 import numpy as np
@@ -69,6 +70,8 @@ def test_every_trial_is_done_and_every_exhibit_drawn(study):
     assert "Nothing was measured" not in page
     assert "The training is not done" not in page
     assert page.count("8 units a layer in place of 1000") >= 5
+    places = re.findall(r'(?:<section|class="chart") id="([^"]*)"', page)
+    assert len(places) == len(set(places))
     assert "evenflow study run glorot2010 --scale tiny" in page
 
 

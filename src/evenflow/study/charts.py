@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -16,6 +17,16 @@ _PEAK = 1.3
 _ROW_HEIGHT = 42
 _GUTTER = 74
 """Pixels left of the histograms, for names and numbers."""
+_BEYOND = 1.15
+"""Factor by which a logarithmic axis reaches over its values."""
+_STEPS = ((6, (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)), (100, (1, 2, 5)), (math.inf, (1,)))
+"""Ticks of a logarithmic axis, in powers of ten, by the greatest ratio of its ends."""
+_SHORT = (
+    "datum.value < 1e-3 || datum.value > 1e4 "
+    "? format(datum.value, '.0e') : format(datum.value, '~g')"
+)
+_COUNTED = 6
+"""Span of whole numbers each of which is a tick: half a layer means nothing."""
 _THOUSANDS = 1000
 """Numbers from here on are said as 1k."""
 
@@ -33,6 +44,7 @@ def curves(
     kinds: Sequence[str] = (),
     log_x: bool = False,
     log_y: bool = False,
+    at_least: tuple[float, float] | None = None,
     height: int = 300,
 ) -> alt.LayerChart | None:
     """Curves of ``rows``; drag to move, shift and wheel to zoom. None where there are no rows.
@@ -49,14 +61,16 @@ def curves(
         kinds: values of the key ``kind``, told by dashes.
         log_x: whether the x-axis is logarithmic.
         log_y: whether the y-axis is.
+        at_least: what the y-axis reaches over whatever the rows have.
         height: in pixels.
     """
     if not rows:
         return None
     ink = look == "ink"
     style: dict[str, Any] = {"style": "predicted"} if ink else {}
-    across = alt.X("x:Q", title=x, scale=_scale(log_x, nice=False), axis=_axis(rows, "x", log_x))
-    up = alt.Y("y:Q", title=y, scale=_scale(log_y), axis=_axis(rows, "y", log_y))
+    scale = _scale(rows, "y", log_y, nice=True, at_least=at_least)
+    across = alt.X("x:Q", title=x, scale=_scale(rows, "x", log_x), axis=_axis(rows, "x", log_x))
+    up = alt.Y("y:Q", title=y, scale=scale, axis=_axis(rows, "y", log_y))
     base = alt.Chart().encode(across)
     told = [
         alt.Tooltip("series:N", title="series"),
@@ -70,7 +84,7 @@ def curves(
     points = base.mark_point(size=36 if ink else 20, **style).encode(up, names, tooltip=told)
     layers = [line, points]
     if any("low" in row for row in rows):
-        ends = base.encode(alt.Y("low:Q", scale=_scale(log_y)), alt.Y2("high:Q"), along)
+        ends = base.encode(alt.Y("low:Q", scale=scale), alt.Y2("high:Q"), along)
         bars = ends.mark_rule(opacity=0.45, **style) if ink else ends.mark_area(opacity=0.16)
         layers.insert(0, bars)
     zoom = alt.selection_interval(bind="scales", zoom=_ZOOM, encodings=["x", "y"])
@@ -155,14 +169,43 @@ def _dashes(kinds: Sequence[str]) -> list[alt.StrokeDash]:
     return [alt.StrokeDash("kind:N", title=None, scale=lines, legend=legend)]
 
 
-def _scale(log: bool, *, nice: bool = True) -> alt.Scale:
+def _scale(
+    rows: Sequence[Row],
+    field: str,
+    log: bool,
+    *,
+    nice: bool = False,
+    at_least: tuple[float, float] | None = None,
+) -> alt.Scale:
     if log:
-        return alt.Scale(type="log", nice=nice)
-    return alt.Scale(zero=False, nice=nice)
+        return alt.Scale(type="log", domain=_ends(rows, field), nice=False)
+    if at_least is None:
+        return alt.Scale(zero=False, nice=nice)
+    values = [*at_least, *(row[field] for row in rows)]
+    return alt.Scale(domain=[min(values), max(values)], nice=nice)
 
 
 def _axis(rows: Sequence[Row], field: str, log: bool) -> alt.Axis:
     if log:
-        return alt.Axis(tickCount=6, format="~g")
-    large = max(abs(row[field]) for row in rows) >= _THOUSANDS
-    return alt.Axis(tickCount=6, format="~s" if large else "~f")
+        return alt.Axis(values=_log_ticks(*_ends(rows, field)), labelExpr=_SHORT)
+    values = [row[field] for row in rows]
+    large = max(map(abs, values)) >= _THOUSANDS
+    low, high = min(values), max(values)
+    whole = all(float(value).is_integer() for value in values) and high - low <= _COUNTED
+    places = [*range(round(low), round(high) + 1)] if whole else alt.Undefined
+    return alt.Axis(tickCount=6, values=places, format="~s" if large else "~f")
+
+
+def _ends(rows: Sequence[Row], field: str) -> list[float]:
+    """Of a logarithmic axis: a little beyond the values."""
+    values = [row[field] for row in rows]
+    return [min(values) / _BEYOND, max(values) * _BEYOND]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten, eight at most, and more between them where they are few."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps = next(steps for ratio, steps in _STEPS if high / low < ratio)
+    powers = range(first, last + 1, 1 + (last - first) // 8)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    return [tick for tick in ticks if low <= tick <= high]

@@ -7,6 +7,7 @@ again, or differently, without training again.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -57,22 +58,23 @@ def observe(bank: Bank, images: Tensor, targets: Tensor) -> list[Look]:
     return looks
 
 
-def jacobians(bank: Bank, images: Tensor) -> list[Look]:
-    """``singular_values`` (images, layers − 1, units) of ∂a/∂(a below), largest first.
+def jacobians(bank: Bank, images: Tensor, rows: Sequence[NDArray[np.intp]]) -> list[Look]:
+    """``singular_values`` (rows, layers − 1, units) of ∂a/∂(a below), largest first.
 
-    Of the hidden layers above the first, at images (images, inputs); NaN fills up where widths
-    differ.
+    Of the hidden layers above the first, at each network's own ``rows`` of images (images, inputs);
+    NaN fills up where widths differ.
     """
     outputs = bank.activations(images)
     longest = max((min(w.shape[1:]) for w in bank.weights[1:-1]), default=0)
     looks = []
     for n in range(len(bank.weights[0])):
-        spectra = np.full((len(images), len(outputs) - 3, longest), np.nan, dtype=np.float32)
+        spectra = np.full((len(rows[n]), len(outputs) - 3, longest), np.nan, dtype=np.float32)
         for layer, (weight, above) in enumerate(
             zip(bank.weights[1:-1], outputs[2:-1], strict=True)
         ):
             matrix = weight[n].cpu().numpy()
-            slopes = bank.activation.chain_(torch.ones_like(above[n]), above[n].clone())
+            seen = above[n][rows[n]]
+            slopes = bank.activation.chain_(torch.ones_like(seen), seen)
             for image, slope in enumerate(slopes.cpu().numpy()):
                 found = singular_values(matrix, slope)
                 spectra[image, layer, : len(found)] = found

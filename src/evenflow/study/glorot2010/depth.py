@@ -40,7 +40,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
         "rate. On Shapeset five are best for every model but the sigmoid's, for which four are.",
         pictures=[
             Picture(
-                "depth",
+                "depth-errors",
                 "Validation error by depth",
                 "Each depth at its best learning rate. Hue tells the activation, dashes the "
                 "initialisation.",

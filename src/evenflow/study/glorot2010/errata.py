@@ -48,7 +48,7 @@ def draw(_scale: Scale, _lookup: Lookup) -> Section:
     return Section(
         name="errata",
         title="Slips in the formulas",
-        shows="With s^i = z^i W^i, the gradient of s^i has passed W^(i+1) and all above it: the "
+        shows="With sⁱ = zⁱWⁱ, the gradient of sⁱ has passed Wⁱ⁺¹ and all above it: the "
         "product of equation 6 should start at i+1, not at i. Equation 13 prints Var[x] where the "
         "variance of the top gradient is meant. The averages of singular values that the paper "
         "takes for one another are told apart under “At initialisation”.",

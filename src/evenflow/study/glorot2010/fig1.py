@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from evenflow.report.charts.frame import framed
 from evenflow.report.pictures import Picture
-from evenflow.study.glorot2010.scales import STAND_INS, Scale
+from evenflow.study.glorot2010.scales import STAND_INS, TITLES, Scale
 from evenflow.study.networks import Network
 from evenflow.study.runner import Lookup
 from evenflow.study.section import Exhibit, Section
 from evenflow.study.trial import Trial
 
 _ROWS, _SIDE = 2, 88
-"""Rows of images, and pixels of the page that each takes up."""
+"""Rows of images, and pixels that each is drawn with; on the page it takes what room there is."""
 
 
 def wants(scale: Scale, _lookup: Lookup) -> Iterator[Trial]:
@@ -37,8 +37,8 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
         pictures.append(
             Picture(
                 f"fig1-{data}",
-                data,
-                f"The first test images of what the networks were trained on.{said}",
+                TITLES[data],
+                f"Test images of what the networks were trained on.{said}",
                 None if result is None else _sheet(result["examples"][0], data),
                 "The data set could not be had.",
             )
@@ -73,10 +73,10 @@ def _sheet(images: NDArray[np.generic], name: str) -> alt.LayerChart:
         }
         for place, image in enumerate(images)
     ]
-    spaced = alt.Scale(padding=0.04)
+    spaced, room = alt.Scale(padding=0.04), {"band": 0.96}
     marks = (
         alt.Chart()
-        .mark_image(width=_SIDE, height=_SIDE)
+        .mark_image(width=room, height=room)
         .encode(
             alt.X("x:O", axis=None, scale=spaced),
             alt.Y("y:O", axis=None, scale=spaced),

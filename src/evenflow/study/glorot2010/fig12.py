@@ -9,7 +9,7 @@ from evenflow.study.charts import curves
 from evenflow.study.glorot2010.judged import judged
 from evenflow.study.glorot2010.looks import EPOCHS, UPDATES, errors
 from evenflow.study.glorot2010.models import MODELS, NORMALIZED, first, wanted
-from evenflow.study.glorot2010.scales import Scale
+from evenflow.study.glorot2010.scales import TITLES, Scale
 from evenflow.study.runner import Lookup
 from evenflow.study.section import Exhibit, Section
 from evenflow.study.trial import Trial
@@ -31,7 +31,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
         pictures += [
             Picture(
                 f"fig12-{data}-paper",
-                f"{data}, as in the paper",
+                f"{TITLES[data]}, as in the paper",
                 "Test error against epochs of 20,000 updates.",
                 curves(
                     [row for m, r in found for row in errors(r, m.name, time=EPOCHS)],
@@ -39,13 +39,13 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
                     y="test error in %",
                     series=[model.name for model, _ in found],
                     look="ink",
-                    title=f"Test error during training on {data}",
+                    title=f"Test error during training on {TITLES[data]}",
                 ),
                 "No training is done.",
             ),
             Picture(
                 f"fig12-{data}-modern",
-                f"{data}, by activation and initialisation",
+                f"{TITLES[data]}, by activation and initialisation",
                 "Both axes logarithmic, as learning curves are straightest.",
                 curves(
                     [
@@ -60,7 +60,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
                     kinds=("standard", "normalized"),
                     log_x=True,
                     log_y=True,
-                    title=f"Test error during training on {data}, by activation",
+                    title=f"Test error during training on {TITLES[data]}, by activation",
                 ),
                 "No training is done.",
             ),
@@ -70,7 +70,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
             findings.append(
                 judged(
                     scale,
-                    f"Tanh N ends below tanh on {data}.",
+                    f"Tanh N ends below tanh on {TITLES[data]}.",
                     ends["Tanh N"] < ends["Tanh"],
                     f"{100 * ends['Tanh N']:.2f} % against {100 * ends['Tanh']:.2f} %",
                 )
@@ -78,7 +78,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
     return Section(
         name="fig12",
         title="Figure 12: test error during training on MNIST and CIFAR-10",
-        shows="The same models on two sets of photographs and digits: the normalized "
+        shows="The same models on handwritten digits and on photographs: the normalized "
         "initialisation learns sooner, sigmoid networks latest.",
         pictures=pictures,
         findings=findings,

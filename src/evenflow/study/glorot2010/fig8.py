@@ -7,8 +7,7 @@ from evenflow.study.section import Finding
 
 
 def _finding(standard: Deviations, normalized: Deviations) -> Finding:
-    hidden = (sd[:, :-1] for sd in (standard, normalized))
-    apart = [float((sd.max(1) / sd.min(1)).mean()) for sd in hidden]
+    apart = [float((sd.max(1) / sd.min(1)).mean()) for sd in (standard, normalized)]
     return Finding(
         "Weight gradients of the hidden layers are about equally wide under both.",
         max(apart) < 1.5,

@@ -10,7 +10,7 @@ from evenflow.report.pictures import Picture
 from evenflow.study.arrays import Arrays
 from evenflow.study.charts import Look, curves
 from evenflow.study.glorot2010.judged import judged
-from evenflow.study.glorot2010.looks import EPOCHS, UPDATES, Time, by_layer, layers
+from evenflow.study.glorot2010.looks import EPOCHS, UPDATES, Time, by_layer, hidden, layers
 from evenflow.study.glorot2010.models import BY_NAME, first, wanted
 from evenflow.study.glorot2010.scales import Scale
 from evenflow.study.runner import Lookup
@@ -55,10 +55,10 @@ def _picture(result: Arrays | None, words: str, time: Time, look: Look, said: st
         None
         if result is None
         else curves(
-            by_layer(_hidden(result), "weight_gradient_sd", time),
+            by_layer(hidden(result), "weight_gradient_sd", time),
             x=time.title,
             y="sd of ∂C/∂W",
-            series=layers(_hidden(result), "weight_gradient_sd"),
+            series=layers(result),
             look=look,
             log_y=True,
             title=f"Standard deviation of weight gradients during training, {words}",
@@ -73,14 +73,9 @@ def _picture(result: Arrays | None, words: str, time: Time, look: Look, said: st
     )
 
 
-def _hidden(result: Arrays) -> Arrays:
-    """Without the output layer, which the figure leaves out."""
-    return result | {"weight_gradient_sd": result["weight_gradient_sd"][:, :-1]}
-
-
 def _apart(result: Arrays) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Greatest standard deviation over least, look by look."""
-    sds = _hidden(result)["weight_gradient_sd"].astype(np.float64)
+    sds = hidden(result)["weight_gradient_sd"].astype(np.float64)
     return np.asarray(sds.max(1) / sds.min(1))
 
 

@@ -31,6 +31,15 @@ def layers(result: Arrays, key: str = "activation_sd") -> list[str]:
     return [f"layer {number + 1}" for number in range(result[key].shape[1])]
 
 
+def hidden(result: Arrays) -> Arrays:
+    """Without the output layer, whose weight gradients are of another size."""
+    count = result["activation_sd"].shape[1]
+    return {
+        key: value[:, :count] if key.startswith("weight_gradient_") else value
+        for key, value in result.items()
+    }
+
+
 def by_layer(result: Arrays, key: str, time: Time = UPDATES, kind: str = "") -> list[Row]:
     """One row a layer and look: the statistic ``key`` through training time."""
     places = _thinned(len(result["observed_at"]))

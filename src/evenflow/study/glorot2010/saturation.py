@@ -38,6 +38,7 @@ def pictures(figure: str, name: str, result: Arrays | None) -> list[Picture]:
             y=f"% of activations beyond ±{FAR}",
             series=layers(result),
             look="ramp",
+            at_least=(0, 1),
             title=f"Share of saturated activations, {name}",
         )
     key = f"{figure}-{name.lower().replace(' ', '-')}"

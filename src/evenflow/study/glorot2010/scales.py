@@ -10,6 +10,14 @@ COLUMNS = ("shapeset", "mnist", "cifar10", "small-imagenet")
 """The columns of Table 1."""
 STAND_INS = {"small-imagenet-stand-in": "small-imagenet"}
 """Data sets that take the place of one that few people have."""
+TITLES = {
+    "shapeset": "Shapeset-3×2",
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+    "small-imagenet": "Small-ImageNet",
+    "small-imagenet-stand-in": "Grey CIFAR-10 for Small-ImageNet",
+}
+"""What the data sets are called on the page."""
 EPOCH = 20_000
 """Updates of one epoch on the paper's time axis."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evenflow.report.pictures import Picture
 from evenflow.study.arrays import Arrays
 from evenflow.study.charts import curves, histograms
-from evenflow.study.glorot2010.looks import layers, shapes
+from evenflow.study.glorot2010.looks import hidden, layers, shapes
 from evenflow.study.glorot2010.models import BY_NAME, Model
 from evenflow.study.glorot2010.scales import Scale
 from evenflow.study.networks import Network
@@ -25,8 +25,7 @@ Deviations = NDArray[np.float64]
 WIDTH = 1000
 """The paper's, whatever the scale: a start costs little."""
 WITH_JACOBIANS = 5
-"""Seeds whose Jacobians are decomposed: singular values vary with the image, hardly with the seed.
-"""
+"""Seeds whose Jacobians are decomposed, each at images of its own."""
 PAIR = ("Tanh", "Tanh N")
 
 
@@ -48,7 +47,7 @@ def exhibit(
         yield from starts(PAIR, scale)
 
     def draw(scale: Scale, lookup: Lookup) -> Section:
-        both = [seen(model, scale, lookup) for model in PAIR]
+        both = [[hidden(result) for result in seen(model, scale, lookup)] for model in PAIR]
         standard, normalized = (deviations(results, quantity) for results in both)
         return Section(
             name=name,
@@ -139,7 +138,7 @@ def _overlaid(results: Sequence[Arrays], quantity: str, x: str) -> alt.LayerChar
         rows,
         x=x,
         y="density",
-        series=layers(results[0], f"{quantity}_sd"),
+        series=layers(results[0]),
         look="ink",
         title=f"Histograms of {x} at the start",
     )

@@ -9,7 +9,7 @@ import numpy as np
 from evenflow.study.arrays import Arrays
 from evenflow.study.glorot2010.judged import judged
 from evenflow.study.glorot2010.models import MODELS, results, training, wanted
-from evenflow.study.glorot2010.scales import COLUMNS, Scale, column
+from evenflow.study.glorot2010.scales import COLUMNS, TITLES, Scale, column
 from evenflow.study.runner import Lookup
 from evenflow.study.section import Exhibit, Finding, Section, Table
 from evenflow.study.significance import LEVEL, Wrong, mcnemar, two_proportions
@@ -35,6 +35,8 @@ PLATEAU = 83.33
 
 Cell = list[tuple[Trial, Arrays]]
 """The trials of one model on one data set at its best rate, the first seed first."""
+Cells = dict[tuple[str, str], Cell]
+"""By name of the model and of the data set."""
 
 
 def wants(scale: Scale, lookup: Lookup) -> Iterator[Trial]:
@@ -50,10 +52,10 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
         for model in MODELS
         for data in scale.data
     }
-    tables = [_errors(scale, cells), _rates(scale, cells, lookup)]
-    tables += [
-        _pairs(data, cells) for data in scale.data if any(cells[m.name, data] for m in MODELS)
-    ]
+    tables = [_printed(scale, cells)] if any(cells.values()) else []
+    for data in scale.data:
+        if any(cells[model.name, data] for model in MODELS):
+            tables += [_errors(data, scale, cells, lookup), _pairs(data, cells)]
     return Section(
         name="table1",
         title="Table 1: test errors with five hidden layers",
@@ -67,7 +69,7 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
             f"{name} on {data}": {
                 "published": PUBLISHED[name][column(data)],
                 "rate": cell[0][0].rate,
-                "errors": [100 * float(result["test_error"][-1]) for _, result in cell],
+                "errors": _percent(cell),
             }
             for (name, data), cell in cells.items()
             if cell
@@ -75,78 +77,88 @@ def draw(scale: Scale, lookup: Lookup) -> Section:
     )
 
 
-def _errors(scale: Scale, cells: dict[tuple[str, str], Cell]) -> Table:
+def _printed(scale: Scale, cells: Cells) -> Table:
+    """As in the paper, its own numbers beside ours."""
     rows = []
     for model in MODELS:
         row = [model.name]
         for data in scale.data:
-            published = PUBLISHED[model.name][column(data)]
-            mark = "*" if model.name in BOLD[COLUMNS[column(data)]] else ""
-            row += [f"{published:.2f}{mark}", *_ours(cells, model.name, data, published)]
-        rows.append(row)
-    head = ["", *(h for data in scale.data for h in (f"{data}: published", "ours", "difference"))]
-    return Table(
-        head,
-        rows,
-        "Test error in %. ± is the standard deviation over seeds. A star: in the paper, bold; in "
-        f"ours, not different from the best of the column at p = {LEVEL} by McNemar's test on the "
-        "first seed. – : not trained.",
-    )
-
-
-def _ours(
-    cells: dict[tuple[str, str], Cell], name: str, data: str, published: float
-) -> tuple[str, str]:
-    cell = cells[name, data]
-    if not cell:
-        return "–", "–"
-    errors = [100 * float(result["test_error"][-1]) for _, result in cell]
-    mean = float(np.mean(errors))
-    spread = f" ± {np.std(errors, ddof=1):.2f}" if len(errors) > 1 else ""
-    rivals = {m.name: cells[m.name, data][0][1] for m in MODELS if cells[m.name, data]}
-    leader = min(rivals, key=lambda rival: float(rivals[rival]["test_error"][-1]))
-    apart = mcnemar(_wrong(rivals[name]), _wrong(rivals[leader])) < LEVEL
-    star = "*" if len(rivals) > 1 and not apart else ""
-    return f"{mean:.2f}{spread}{star}", f"{mean - published:+.2f}"
-
-
-def _rates(scale: Scale, cells: dict[tuple[str, str], Cell], lookup: Lookup) -> Table:
-    """The learning rate of each model, and of which ones it is the best."""
-    rows = []
-    for model in MODELS:
-        row = [model.name]
-        for data in scale.data:
+            bold = model.name in BOLD[COLUMNS[column(data)]]
+            published = f"{PUBLISHED[model.name][column(data)]:.2f}{'*' * bold}"
             cell = cells[model.name, data]
-            tried = [r for r in scale.rates if lookup(training(model, data, scale, r)) is not None]
-            of = ", ".join(f"{rate:g}" for rate in tried)
-            row.append(f"{cell[0][0].rate:g} of {of}" if cell else "–")
+            star = "*" * (bool(cell) and _among_the_best(model.name, data, cells))
+            ours = f"{np.mean(_percent(cell)):.2f}{star}" if cell else "–"
+            row += [published, ours]
         rows.append(row)
     return Table(
-        ("", *scale.data), rows, "Learning rate with the least validation error, of those tried."
-    )
-
-
-def _pairs(data: str, cells: dict[tuple[str, str], Cell]) -> Table:
-    """p of every pair of models, by both tests."""
-    known = [model for model in MODELS if cells[model.name, data]]
-    rows = []
-    for one in known:
-        row = [one.name]
-        for other in known:
-            if one is other:
-                row.append("")
-                continue
-            first, second = (_wrong(cells[m.name, data][0][1]) for m in (one, other))
-            paired = mcnemar(first, second)
-            apart = two_proportions(float(first.mean()), float(second.mean()), len(first))
-            row.append(f"{_p(paired)} / {_p(apart)}")
-        rows.append(row)
-    return Table(
-        ["", *(model.name for model in known)],
+        ["", *(head for data in scale.data for head in (TITLES[data], "ours"))],
         rows,
-        f"{data}: p that two models err equally often, by McNemar's paired test / by the "
-        "two-proportion z-test, on the first seed's networks.",
+        "Test error in %: published, and ours as the mean over seeds. A star: in the paper, bold; "
+        f"in ours, not different from the best of the column at p = {LEVEL} by McNemar's test on "
+        "the first seed. – : not trained.",
     )
+
+
+def _errors(data: str, scale: Scale, cells: Cells, lookup: Lookup) -> Table:
+    """One column of the table in full: spread over seeds, difference, learning rates."""
+    rows = []
+    for model in MODELS:
+        cell = cells[model.name, data]
+        if not cell:
+            continue
+        published, errors = PUBLISHED[model.name][column(data)], _percent(cell)
+        tried = [r for r in scale.rates if lookup(training(model, data, scale, r)) is not None]
+        rows.append(
+            (
+                model.name,
+                f"{published:.2f}",
+                " ".join(f"{error:.2f}" for error in errors),
+                f"{np.std(errors, ddof=1):.2f}" if len(errors) > 1 else "–",
+                f"{np.mean(errors) - published:+.2f}",
+                f"{cell[0][0].rate:g}",
+                ", ".join(f"{rate:g}" for rate in tried),
+            )
+        )
+    return Table(
+        ("", "published", "ours, by seed", "their sd", "difference", "learning rate", "of"),
+        rows,
+        f"{TITLES[data]}: test error in %, at the learning rate with the least validation error of "
+        "those tried.",
+    )
+
+
+def _among_the_best(name: str, data: str, cells: Cells) -> bool:
+    """Whether McNemar's test can't tell the first seed's network from the column's best."""
+    rivals = {m.name: _wrong(cells[m.name, data][0][1]) for m in MODELS if cells[m.name, data]}
+    leader = min(rivals, key=lambda rival: float(rivals[rival].mean()))
+    return len(rivals) > 1 and mcnemar(rivals[name], rivals[leader]) >= LEVEL
+
+
+def _percent(cell: Cell) -> list[float]:
+    """Test errors at the end, seed by seed."""
+    return [100 * float(result["test_error"][-1]) for _, result in cell]
+
+
+def _pairs(data: str, cells: Cells) -> Table:
+    """p of every pair of models, by both tests."""
+    wrong = {m.name: _wrong(cells[m.name, data][0][1]) for m in MODELS if cells[m.name, data]}
+    names = list(wrong)
+    rows = [[one, *(_pair(names, wrong, one, other) for other in names)] for one in names]
+    return Table(
+        ["", *names],
+        rows,
+        f"{TITLES[data]}: p that two models err equally often, above the diagonal by McNemar's "
+        "paired test, below it by the two-proportion z-test, on the first seed's networks.",
+    )
+
+
+def _pair(names: list[str], wrong: dict[str, Wrong], one: str, other: str) -> str:
+    first, second = wrong[one], wrong[other]
+    if one == other:
+        return ""
+    if names.index(one) < names.index(other):
+        return _p(mcnemar(first, second))
+    return _p(two_proportions(float(first.mean()), float(second.mean()), len(first)))
 
 
 def _p(value: float) -> str:
@@ -159,33 +171,41 @@ def _wrong(result: Arrays) -> Wrong:
     return wrong
 
 
-def _findings(scale: Scale, cells: dict[tuple[str, str], Cell]) -> list[Finding]:
-    findings = []
+def _findings(scale: Scale, cells: Cells) -> list[Finding]:
     plain, normal = cells["Tanh", "shapeset"], cells["Tanh N", "shapeset"]
+    sigmoid = cells["Sigmoid", "shapeset"]
+    findings = []
     if plain and normal:
-        first, second = _wrong(plain[0][1]), _wrong(normal[0][1])
-        p = mcnemar(first, second)
-        better = second.mean() < first.mean()
-        findings.append(
-            judged(
-                scale,
-                f"Tanh N beats tanh on Shapeset (p < {LEVEL}).",
-                bool(better and p < LEVEL),
-                f"{100 * second.mean():.2f} % against {100 * first.mean():.2f} %, p = {_p(p)}",
-            )
-        )
-    sigmoid: Cell = cells["Sigmoid", "shapeset"]
+        findings.append(_normal_beats_plain(scale, plain, normal))
     if sigmoid:
-        error = 100 * float(sigmoid[0][1]["test_error"][-1])
         findings.append(
             judged(
                 scale,
                 "Sigmoid with five hidden layers stays near the plateau of the priors.",
-                abs(error - PLATEAU) < 2,
-                f"{error:.2f} %, the plateau is at {PLATEAU} %",
+                all(abs(error - PLATEAU) < 2 for error in _percent(sigmoid)),
+                f"{_listed(sigmoid)} %, the plateau is at {PLATEAU} %",
             )
         )
     return findings
+
+
+def _normal_beats_plain(scale: Scale, plain: Cell, normal: Cell) -> Finding:
+    """Seed by seed, as far as both have the same."""
+    pairs = list(zip(plain, normal, strict=False))
+    errors = [(_wrong(one[1]), _wrong(other[1])) for one, other in pairs]
+    p = [mcnemar(one, other) for one, other in errors]
+    better = all(other.mean() < one.mean() for one, other in errors)
+    return judged(
+        scale,
+        f"Tanh N beats tanh on Shapeset (p < {LEVEL}).",
+        better and max(p) < LEVEL,
+        f"{_listed(normal)} % against {_listed(plain)} %, "
+        f"seed by seed p = {', '.join(map(_p, p))} (McNemar)",
+    )
+
+
+def _listed(cell: Cell) -> str:
+    return ", ".join(f"{error:.2f}" for error in _percent(cell))
 
 
 EXHIBIT = Exhibit("table1", "test errors with five hidden layers on four data sets", wants, draw)

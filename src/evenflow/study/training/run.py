@@ -68,7 +68,8 @@ class Course:
         self._fixed = shape.test.images[rows], shape.test.labels[rows]
         self._scaled = None if first.method == "plain" else Scaled(self.bank, first.method)
         self._step = stepper(self.bank)
-        examples = (255 * self._fixed[0][:EXAMPLES_KEPT]).round().astype(np.uint8)
+        kept = self._fixed[0][_evenly(len(rows), EXAMPLES_KEPT)]
+        examples = (255 * kept).round().astype(np.uint8)
         for n in range(len(trials)):
             self._note(n, "examples", examples)
         self._denoising = Denoising(self.bank, first.pretraining, [t.seed for t in trials])
@@ -194,8 +195,8 @@ class Course:
         images = torch.from_numpy(self._fixed[0]).to(self.device)
         looks = observe(self.bank, images, self._one_hot(self._fixed[1]).to(self.device))
         ends = self.update in (0, self.trials[0].updates)
-        few = images[_evenly(len(images), self.trials[0].jacobians)]
-        spectra: list[Look] = jacobians(self.bank, few) if ends else [{} for _ in looks]
+        few = [_turned(len(images), trial.jacobians, trial.seed) for trial in self.trials]
+        spectra: list[Look] = jacobians(self.bank, images, few) if ends else [{} for _ in looks]
         for n, look in enumerate(looks):
             self._note(n, "observed_at", self.update)
             for key, value in (look | spectra[n]).items():
@@ -208,3 +209,9 @@ class Course:
 def _evenly(images: int, most: int) -> NDArray[np.intp]:
     """At most ``most`` places, evenly spread: some data sets are sorted by class."""
     return np.linspace(0, images - 1, min(most, images)).round().astype(np.intp)
+
+
+def _turned(images: int, count: int, seed: int) -> NDArray[np.intp]:
+    """``count`` places, evenly spread and others for each seed: more images are seen that way."""
+    found: NDArray[np.intp] = (np.arange(count) * images // max(count, 1) + seed) % images
+    return found
