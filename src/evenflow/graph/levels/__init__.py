@@ -1,6 +1,14 @@
 """How much the positions of one tensor differ in size, where they do (``graph.levels.levels``)."""
 
-from evenflow.graph.levels import attention, elementwise, normalise, parts, products, views
+from evenflow.graph.levels import (
+    attention,
+    elementwise,
+    normalise,
+    parts,
+    products,
+    recurrent,
+    views,
+)
 from evenflow.graph.levels.levels import Levels
 from evenflow.graph.levels.registry import backward, forward
 
@@ -13,5 +21,6 @@ __all__ = [
     "normalise",
     "parts",
     "products",
+    "recurrent",
     "views",
 ]

@@ -1,7 +1,8 @@
 """Levels of normalised tensors: where each position is divided by its own size, they are gone.
 
 Backwards a gradient is divided by that size, so that small positions get large gradients. A norm
-that is taken over the positions leaves them as unlike as they were.
+that is taken over positions leaves them as unlike as they were, but not the channels, each of which
+it divides by its own size.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from evenflow.graph.levels.registry import Found, Use, one, register
 from evenflow.graph.rules.normalise import eps_of
 from evenflow.graph.rules.registry import Arriving, Result
 
-_ACROSS = frozenset(["batch_norm", "instance_norm", "group_norm"])
-"""These take positions together."""
+_BY_CHANNEL = frozenset(["batch_norm", "instance_norm"])
+"""These take all positions of a channel together."""
 
 
 def _divides(use: Use, levels: Levels) -> bool:
     """Whether each index of these levels is divided by a size of its own."""
-    if use.step.node.op in _ACROSS:
-        return False
     shape = use.step.shape("input")
     axis = levels.axis(shape)
+    if use.step.node.op in _BY_CHANNEL:
+        return axis == 1
+    if use.step.node.op == "group_norm":
+        return False
     if use.step.node.op == "standardise":
         return axis is None or axis not in use.step.axes("dim")
     given = use.step.node.arguments.get("normalized_shape")
@@ -63,7 +66,8 @@ register(
     "layer_norm",
     "rms_norm",
     "standardise",
-    *_ACROSS,
+    "group_norm",
+    *_BY_CHANNEL,
     forward=_normalised,
     backward=_normalised_back,
 )

@@ -17,8 +17,9 @@ from evenflow.graph.moments import Array, Moments
 from evenflow.graph.rules.registry import Arriving, Result
 
 
-def _are_positions(x: Moments, axis: int) -> bool:
-    return bool(x.axes[axis]) and all(atom.role == "positions" for atom in x.axes[axis])
+def _tells_apart(x: Moments, axis: int) -> bool:
+    """Whether indices along an axis stay what they are: examples come in any order."""
+    return bool(x.axes[axis]) and all(atom.role != "examples" for atom in x.axes[axis])
 
 
 def _axis(use: Use) -> int:
@@ -58,7 +59,7 @@ def _put_back(
     along = None if levels is None else levels.axis(kept)
     if levels is not None and along is not None and along != axis:
         return levels.moved(along, shape)
-    if not _are_positions(x, axis):
+    if not _tells_apart(x, axis):
         return None
     values = np.zeros(shape[axis])
     values[part] = (levels.values if along == axis and levels else 1.0) * shape[axis] / count
@@ -136,7 +137,7 @@ def _all(
         )
         beside.append((weight / whole, moved, x))
     found = together(beside, shape)
-    if found is not None or not _are_positions(x, axis):
+    if found is not None or not _tells_apart(x, axis):
         return found
     return Levels.along(values, axis, shape)
 
@@ -179,3 +180,12 @@ def _joined_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, 
 
 
 register("cat", "concat", forward=_joined, backward=_joined_back, makes=True)
+
+
+def _one_of(use: Use, _result: Result) -> Levels | None:
+    several = use.several.get(use.step.name("input"), ())
+    index = int(use.step.number("index"))
+    return several[index] if index < len(several) else None
+
+
+register("getitem", forward=_one_of, backward=lambda *_: {})

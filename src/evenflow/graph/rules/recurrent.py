@@ -7,6 +7,7 @@ sequences are not covered.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from evenflow.graph.rules.registry import Arriving, Cotangents, Result, Step, re
 from evenflow.graph.sequences import lags_of, of_lags, sequence
 from evenflow.graph.through_time import Course, Gradients, Layer, kernel, run, run_back
 
-_SINGLE = {"lstm_cell": "lstm", "gru_cell": "gru", "rnn_tanh_cell": "rnn_tanh"} | {
+SINGLE = {"lstm_cell": "lstm", "gru_cell": "gru", "rnn_tanh_cell": "rnn_tanh"} | {
     "rnn_relu_cell": "rnn_relu"
 }
 """Operations that do one moment of one layer."""
@@ -47,12 +48,15 @@ class _Part:
     course: Course
 
 
-class _Stack:
-    """All layers run forwards."""
+class Stack:
+    """All layers run forwards; ``alike`` is the input's E[x·x′] of every two moments of the same
+    example where more is known than its Moments tell."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, alike: Array | None = None) -> None:
+        if not step.has("input"):
+            raise NoRuleError(f"no rule for {step.node.op!r} on packed sequences")
         self.step = step
-        self.cell = CELLS[_SINGLE.get(step.node.op, step.node.op)]
+        self.cell = CELLS[SINGLE.get(step.node.op, step.node.op)]
         x = step.of("input")
         self.batch_axis, self.time_axis = _axes(step)
         self.length = 1 if self.time_axis is None else x.shape[self.time_axis]
@@ -61,6 +65,7 @@ class _Stack:
         self.directions = 2 if step.number("bidirectional") else 1
         self.levels: list[list[_Part]] = []
         source = sequence(lags_of(x, self.batch_axis, self.time_axis), self.steps)
+        source = source if alike is None else np.stack([alike, source[1]])
         mean, width = x.mean, x.shape[-1]
         for level in range(int(step.number("num_layers", 1))):
             parts = [self._part(level, d, source, mean, width) for d in range(self.directions)]
@@ -87,6 +92,16 @@ class _Stack:
         course = run(layer, arriving, initial)
         return _Part(layer, names, width, weights[0].second, reverse, read, course)
 
+    @property
+    def output(self) -> Array:
+        """Covariance of the last layer's outputs, of all directions."""
+        return _mean([self.outputs(part) for part in self.levels[-1]])
+
+    def last(self, place: int) -> Array:
+        """Second moments of a last state, one for each layer and direction."""
+        courses = [part.course for level in self.levels for part in level]
+        return np.array([np.mean(course.states[-1][place] ** 2) for course in courses])
+
     def outputs(self, part: _Part) -> Array:
         """Covariance of a part's outputs, in the order of time."""
         found = kernel(part.course.hidden()[:, 1:])
@@ -101,7 +116,7 @@ class _Stack:
 def _axes(step: Step) -> tuple[int | None, int | None]:
     """Axes of examples and of time; a cell has one moment and no axis for it."""
     rank = len(step.shape("input"))
-    if step.node.op in _SINGLE:
+    if step.node.op in SINGLE:
         return (0 if rank == 2 else None), None
     if rank == 2:
         return None, 0
@@ -109,7 +124,7 @@ def _axes(step: Step) -> tuple[int | None, int | None]:
 
 
 def _parameters(step: Step, place: int) -> tuple[str, ...]:
-    if step.node.op in _SINGLE:
+    if step.node.op in SINGLE:
         return tuple(step.name(each) for each in _OF_CELL if step.has(each))
     names = step.names("params")
     each = 4 if step.number("has_biases") else 2
@@ -145,19 +160,32 @@ def _dropped(source: Array, step: Step) -> Array:
     return found
 
 
+_known: OrderedDict[tuple[object, ...], tuple[object, Stack]] = OrderedDict()
+"""Stacks run lately, which the pass backwards needs again, by the identity of what they read."""
+_KEPT = 16
+
+
+def stack_of(step: Step) -> Stack:
+    """All layers, run forwards for what their operands' Moments are."""
+    read = [step.known[name] for _, name in step.node.refs() if name in step.known]
+    key = step.node.name, id(step.node), *map(id, read)
+    if key not in _known:
+        _known[key] = (read, step.node), Stack(step)
+        if len(_known) > _KEPT:
+            _known.popitem(last=False)
+    return _known[key][1]
+
+
 def _forward(step: Step) -> Result:
-    if not step.has("input"):
-        raise NoRuleError(f"no rule for {step.node.op!r} on packed sequences")
-    stack = _Stack(step)
+    stack = stack_of(step)
     top = stack.levels[-1]
-    if step.node.op in _SINGLE:
+    if step.node.op in SINGLE:
         shapes = step.node.shapes or (step.node.shape,)
         states = [_last([top[0].course], place, shape) for place, shape in enumerate(shapes)]
         return tuple(states) if len(states) > 1 else states[0]
     shape = step.node.shapes[0]
-    second = _mean([stack.outputs(part) for part in top])
     means = [stack.means(part) for part in top]
-    output = of_lags(second, means, shape, stack.batch_axis, stack.time_axis)
+    output = of_lags(stack.output, means, shape, stack.batch_axis, stack.time_axis)
     states = [
         _last([part.course for level in stack.levels for part in level], place, shape)
         for place, shape in enumerate(step.node.shapes[1:])
@@ -174,22 +202,33 @@ def _last(courses: Sequence[Course], place: int, shape: tuple[int, ...]) -> Mome
 
 
 def _backward(step: Step, cotangent: Arriving) -> Cotangents:
-    stack = _Stack(step)
+    stack = stack_of(step)
     arriving = np.zeros((2, stack.steps, stack.steps))
     several = cotangent if isinstance(cotangent, tuple) else (cotangent,)
-    if step.node.op in _SINGLE:
+    if step.node.op in SINGLE:
         several = (None, *several)
     if several[0] is not None:
         lags = lags_of(several[0], stack.batch_axis, stack.time_axis)
         arriving = sequence(lags, stack.steps)
-    final = np.stack([np.zeros(2) if c is None else _of_layer(c) for c in several[1:]])
+    parts = sum(len(level) for level in stack.levels)
+    final = [np.zeros(2) if c is None else _of_layer(c) for c in several[1:]]
+    return sent_back(stack, arriving, np.stack([np.stack(final)] * parts))[0]
+
+
+def sent_back(stack: Stack, arriving: Array, final: Array) -> tuple[Cotangents, Array]:
+    """All layers run backwards: ``arriving`` is the covariance of the outputs' gradients, ``final``
+    the second moments of those of last states, (layer and direction, state, same example or
+    another). With them the covariance of the input's gradient."""
+    step = stack.step
     found: dict[str, Moments] = {}
     started: list[Gradients] = []
+    place = len(final)
     for level in reversed(range(len(stack.levels))):
         sent = np.zeros_like(arriving)
-        for part in stack.levels[level]:
+        place -= stack.directions
+        for direction, part in enumerate(stack.levels[level]):
             read = arriving[:, ::-1, ::-1] if part.reverse else arriving
-            back = run_back(part.layer, part.course, read, final)
+            back = run_back(part.layer, part.course, read, final[place + direction])
             found |= _weights_back(step, stack, part, back)
             own = back.inputs * part.layer.units * part.weight
             sent = sent + (own[:, ::-1, ::-1] if part.reverse else own)
@@ -205,14 +244,14 @@ def _backward(step: Step, cotangent: Arriving) -> Cotangents:
         batch = len(shape) - 2 if len(shape) > 1 else None
         state = of_lags(second, [np.zeros(1)], shape, batch, None)
         found[name] = found[name].plus(state) if name in found else state
-    return found
+    return found, arriving
 
 
 def _mean(parts: Sequence[Array]) -> Array:
     return np.asarray(np.mean(parts, axis=0))
 
 
-def _weights_back(step: Step, stack: _Stack, part: _Part, back: Gradients) -> Cotangents:
+def _weights_back(step: Step, stack: Stack, part: _Part, back: Gradients) -> Cotangents:
     """Of a part's parameters: sums over examples and moments, divided among the gates."""
     gates = part.layer.cell.gates
     before = kernel(part.course.hidden()[:, :-1])
@@ -229,4 +268,4 @@ def _weights_back(step: Step, stack: _Stack, part: _Part, back: Gradients) -> Co
     return found
 
 
-register(*CELLS, *_SINGLE, forward=_forward, backward=_backward)
+register(*CELLS, *SINGLE, forward=_forward, backward=_backward)
