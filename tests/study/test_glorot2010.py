@@ -1,6 +1,7 @@
 """The reproduction of the 2010 paper: every exhibit is drawn, and says what was found."""
 
 import dataclasses
+import hashlib
 import json
 import re
 
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 
 from evenflow.cli import main
 from evenflow.errors import InputError
-from evenflow.study.data import load
+from evenflow.study.data import load, mnist
 from evenflow.study.folder import Folder
 from evenflow.study.glorot2010 import depth, derivation, errata, fig2, fig5, models, scales, start
 from evenflow.study.glorot2010.reproduction import REPRODUCTION
@@ -245,6 +246,27 @@ def test_bad_orders_are_refused_with_one_message(tmp_path, words, said):
     result = CliRunner().invoke(main, ["study", "run", "glorot2010", "--out", out, *words])
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_a_damaged_data_file_is_told_once_and_the_rest_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setitem(scales.SCALES, "tiny", TINY)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    for file in mnist.NAMES:
+        (data / file.removesuffix(".gz")).write_bytes(b"damaged")
+    words = ["study", "run", "glorot2010", "--scale", "tiny", "--out", str(out)]
+    words += ["--data", str(data), "--only", "table1", "--data-sets", "mnist,shapeset"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert result.output.count("failed: ") == 1
+    assert "mnist softsign heuristic 5×8 rate 0.3 seed 0 and 9 more" in result.output
+    assert str(data) in result.output
+    assert hashlib.sha256(b"damaged").hexdigest() in result.output
+    (failed,) = numbers(out)["failed"]
+    assert len(failed["trials"]) == 10
+    states = [row.state for row in Folder(out).index.rows() if row.label.startswith("shapeset")]
+    assert set(states) == {"done"}
 
 
 def test_status_and_report_go_by_what_the_folder_remembers(study):

@@ -112,6 +112,7 @@ def _reproduce(ctx: click.Context, chosen: Paper, name: str, out: Path) -> None:
     from evenflow.cli.console import console
     from evenflow.cli.study_progress import watching
     from evenflow.study.folder import Folder
+    from evenflow.study.index import failures
     from evenflow.study.reproduction import Order
     from evenflow.study.runner import Stopped
 
@@ -131,9 +132,10 @@ def _reproduce(ctx: click.Context, chosen: Paper, name: str, out: Path) -> None:
         )
         ctx.exit(130)
     page = reproduction.report(order, out)
-    failed = [row for row in index.rows() if row.state == "failed"]
-    for row in failed:
-        console().print(f"failed: {row.label}: {row.message}", soft_wrap=True, markup=False)
+    failed = failures(index.rows())
+    for failure in failed:
+        words = f"failed: {failure.whose}: {failure.message}"
+        console().print(words, soft_wrap=True, markup=False)
     console().print(f"The report: {page}", soft_wrap=True)
     ctx.exit(1 if failed else 0)
 

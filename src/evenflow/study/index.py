@@ -55,6 +55,29 @@ class Row(NamedTuple):
     """Why it failed."""
 
 
+class Failure(NamedTuple):
+    """One thing that went wrong, and the trials that it made fail."""
+
+    message: str
+    trials: list[str]
+    """Their labels."""
+
+    @property
+    def whose(self) -> str:
+        """The trials in a few words."""
+        others = len(self.trials) - 1
+        return self.trials[0] + (f" and {others} more" if others else "")
+
+
+def failures(rows: Iterable[Row]) -> list[Failure]:
+    """What went wrong, each thing once: a missing file fails every trial on its data set."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.state == "failed":
+            found.setdefault(row.message, []).append(row.label)
+    return [Failure(*item) for item in found.items()]
+
+
 class Index:
     """The index of the result folder ``folder``, which must exist."""
 

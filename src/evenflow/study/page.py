@@ -12,7 +12,7 @@ import msgspec
 from evenflow._version import __version__
 from evenflow.atomic import write_bytes, write_text
 from evenflow.report.offline import offline_page
-from evenflow.study.index import Row
+from evenflow.study.index import Failure
 from evenflow.study.section import Section
 
 _PACKAGES = ("torch", "numpy", "numba", "scikit-learn", "scipy")
@@ -25,7 +25,7 @@ def write_page(
     title: str,
     lead: str,
     sections: Sequence[Section],
-    failed: Sequence[Row],
+    failed: Sequence[Failure],
     command: str,
     notes: Sequence[str],
 ) -> None:
@@ -62,7 +62,7 @@ def write_page(
             }
             for section in sections
         },
-        "failed": [{"trial": row.label, "message": row.message} for row in failed],
+        "failed": [failure._asdict() for failure in failed],
     }
     write_bytes(path / "results.json", msgspec.json.format(msgspec.json.encode(numbers)))
 

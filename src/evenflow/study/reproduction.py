@@ -14,6 +14,7 @@ import msgspec
 
 from evenflow.errors import InputError
 from evenflow.study.folder import Folder
+from evenflow.study.index import failures
 from evenflow.study.kinds import AnyTrial
 from evenflow.study.page import write_page
 from evenflow.study.runner import Lookup, Settings, Wanted, run_trials
@@ -110,7 +111,7 @@ class Reproduction:
             title=self.title,
             lead=f"Scale {scale.name}: {scale.note}.",
             sections=[exhibit.draw(scale, folder.result) for exhibit in self.chosen(order)],
-            failed=[row for row in folder.index.rows() if row.state == "failed"],
+            failed=failures(folder.index.rows()),
             command=order.command(out, folder.index.about("data")),
             notes=_notes(folder, self.wanted(order)),
         )

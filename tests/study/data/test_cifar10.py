@@ -188,12 +188,13 @@ def make_tree(folder: Path, suffix: str, each: int = 5) -> None:
                 image.save(folder / split / kind / f"{number:04}{suffix}")
 
 
-@pytest.mark.parametrize("archived", [False, True])
-def test_a_tree_of_images(tmp_path: Path, archived: bool) -> None:
+@pytest.mark.parametrize("packed", ["", ".tar", ".tar.gz"])
+def test_a_tree_of_images(tmp_path: Path, packed: str) -> None:
     folder = tmp_path / "cifar10"
     make_tree(folder, ".png")
-    if archived:
-        with tarfile.open(tmp_path / "cifar-10-png.tar", "w") as archive:
+    if packed:
+        mode = "w:gz" if packed == ".tar.gz" else "w"
+        with tarfile.open(tmp_path / f"cifar-10-png{packed}", mode) as archive:
             archive.add(folder, "data")
         folder.rename(tmp_path / "elsewhere")
     data = load("cifar10", data_dir=tmp_path)
