@@ -29,12 +29,12 @@ from numpy.polynomial.hermite_e import hermegauss
 
 from evenflow.errors import ActivationError, NoRuleError
 from evenflow.graph import pairs as pairing
+from evenflow.graph.chance import steepness, units
 from evenflow.graph.graph import Graph
 from evenflow.graph.moments import Array, Moments
 from evenflow.graph.rules import RULES, Step
 from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
 from evenflow.graph.through import slope_pairs, slopes, square_pairs, through
-from evenflow.theory.activations import Activation
 
 Interval = tuple[float, float]
 
@@ -164,7 +164,7 @@ def _contracted(
     given: Mapping[str, Fluctuation],
 ) -> Fluctuation:
     shift, kernel = _together(slopes, given)
-    chance = max(given[name].chance + 1 / _units(known[name]) for name in given)
+    chance = max(given[name].chance + 1 / units(known[name]) for name in given)
     return Fluctuation(shift, kernel, 2 * _alike(base, chance), min(chance, 1.0))
 
 
@@ -173,7 +173,7 @@ def _activation(step: Step, before: Fluctuation) -> Fluctuation:
     assert curve is not None
     base = step.known[step.node.name].second
     own = _likely(z, before.chance, lambda pairs: square_pairs(pairs, curve)) if base > 0 else 0.0
-    chance = before.chance * _steepness(z, curve) ** 2
+    chance = before.chance * steepness(z, curve) ** 2
 
     unmoved = _by_rule(step, base)
 
@@ -200,9 +200,9 @@ def _through_curve(log_ratio: Callable[[float], float], before: Fluctuation) -> 
 def _own(step: Step, slopes: Mapping[str, float], found: Mapping[str, Fluctuation]) -> float:
     """Of an operation that mixes no units: what its operands bring along."""
     if step.node.op == "mul" and len(slopes) == 2:
-        units = _units(step.known[step.node.name])
-        first, second = (1 + found[name].own * units for name in slopes)
-        return (first * second - 1) / units
+        n = units(step.known[step.node.name])
+        first, second = (1 + found[name].own * n for name in slopes)
+        return (first * second - 1) / n
     brought = sum(slope**2 * found[name].own for name, slope in slopes.items())
     if step.node.op in ("add", "sub") and len(slopes) == 2:
         left, right = (step.known[name] for name in slopes)
@@ -237,20 +237,6 @@ def _likely(x: Moments, chance: float, of: Callable[[Moments], Array]) -> float:
     step.flat[0] = 0.0
     up, down = (replace(x, pairs=told + sign * step) for sign in (1, -1))
     return (_mean_pair(up, of(up)) + _mean_pair(down, of(down))) / 2
-
-
-def _steepness(z: Moments, curve: Activation) -> float:
-    """d ρ′/dρ, of the correlations of two examples behind and before an activation."""
-    behind = through(z, curve)
-    if behind.variance <= 0:
-        return 0.0
-    sloped = replace(z, pairs=np.broadcast_to(slopes(z, curve), z.pairs.shape))
-    return sloped.shared_examples * z.variance / behind.variance
-
-
-def _units(x: Moments) -> float:
-    """Elements of one example and position."""
-    return math.prod(a.size for axis in x.axes for a in axis if a.role == "units") or 1.0
 
 
 def _mean_pair(x: Moments, pairs: Array) -> float:
@@ -331,7 +317,7 @@ def _chance_back(step: Step, gradients: Mapping[str, Moments], after: Fluctuatio
     """Of the gradient that one user sends back."""
     user = step.node
     if user.op.startswith(_CONTRACTIONS):
-        return min(after.chance + 1 / _units(gradients[user.name]), 1.0)
+        return min(after.chance + 1 / units(gradients[user.name]), 1.0)
     if user.op == "activation" and user.activation is not None:
         z = step.of("input")
         sloped = replace(z, pairs=np.broadcast_to(slopes(z, user.activation), z.pairs.shape))

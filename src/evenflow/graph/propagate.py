@@ -185,6 +185,7 @@ class _Forward:
         self.blocked: dict[str, str] = {}
         self.levels: dict[str, Levels] = {}
         self.levels_of_several: dict[str, Several] = {}
+        self.chances: dict[str, float] = {}
 
     def run(self) -> None:
         for unit in self.graph.nodes if self.sample is None else units(self.graph):
@@ -228,7 +229,7 @@ class _Forward:
 
     def use(self, node: Node) -> Use:
         """A node with the levels of what it reads."""
-        return Use(self.step(node), self.levels, self.levels_of_several)
+        return Use(self.step(node), self.levels, self.levels_of_several, chances=self.chances)
 
     def _scan(self, scan: Recurrence) -> bool:
         """Whether all steps of a scan could be sampled at once."""

@@ -10,12 +10,13 @@ ratio counts, for the rule of attention itself knows the mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 
 from evenflow.graph.attention import logit_variance
+from evenflow.graph.chance import chance
 from evenflow.graph.competition import Competition, competition
 from evenflow.graph.constants import core_of
 from evenflow.graph.levels.levels import Levels, kernel_of
@@ -23,10 +24,14 @@ from evenflow.graph.levels.mixing import Mixing
 from evenflow.graph.levels.registry import Found, Use, one, register
 from evenflow.graph.moments import Array, Moments
 from evenflow.graph.rules.attention import Attention
-from evenflow.graph.rules.registry import Arriving, Result
+from evenflow.graph.rules.registry import Arriving, Result, Step
 
 _LARGEST = 1024
 """Masks of more rows or keys than this make no levels."""
+_LITTLE = 0.01
+"""Chance over all keys that changes nothing."""
+_STEPS = 24
+"""Moves between a linear map and the attention that reads it."""
 _NOTHING = 1e-6
 """Rows that are less alike than this have nothing in common."""
 
@@ -140,9 +145,10 @@ class _Sums:
         passed = self.met.square - 2 * self.met.cube / n + self.met.square_of_square / n
         return b * np.maximum(passed, 0.0) / n
 
-    def to_queries(self, levels: Mapping[str, Array], b: Array) -> Array:
+    def to_queries(self, levels: Mapping[str, Array], b: Array, alike: float) -> Array:
         keys = self.seen.over_keys(levels["value"] * levels["key"])
-        return self._logits_back(b) * keys / self.seen.number
+        by_chance = 1 + alike * (self.seen.number - 1)
+        return self._logits_back(b) * by_chance * keys / self.seen.number
 
     def to_keys(self, levels: Mapping[str, Array], b: Array) -> Array:
         each = self._logits_back(b) * levels["query"] / self.seen.number
@@ -205,14 +211,37 @@ def _rows(use: Use, result: Result) -> Levels | None:
     return _ratio(mixing.forwards(told), mixing.forwards(even), one(result))
 
 
+def _from_one_source(use: Use) -> float:
+    """Mean square correlation that chance gives two tokens in keys and values at once, where both
+    are linear maps of the same tensor."""
+    sources = {_mapped(use.step, use.step.name(argument)) for argument in ("key", "value")}
+    name = sources.pop()
+    return 0.0 if sources or name is None else chance(use.step, name, use.chances)
+
+
+def _mapped(step: Step, name: str) -> str | None:
+    """What a linear map, before moves and rotations, has read."""
+    for _ in range(_STEPS):
+        node = step.graph.node(name)
+        if node is None:
+            return None
+        if node.op in ("linear", "addmm"):
+            return replace(step, node=node).name("input" if node.op == "linear" else "mat1")
+        name = next((n for _, n in node.refs() if n not in step.graph.parameters), "")
+    return None
+
+
 def _rows_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
     assert not isinstance(levels, tuple)
     seen, step = _seen(use), use.step
-    if seen is None or (levels is None and _is_even(use)):
+    if seen is None:
+        return {}
+    alike = _from_one_source(use)
+    if levels is None and _is_even(use) and alike * seen.number[-1] < _LITTLE:
         return {}
     sums, arrived = _Sums(use, seen), one(cotangent)
-    told = _sent(use, sums, arrived, levels)
-    even = _sent(Use(step, {}), sums, arrived, None)
+    told = _sent(use, sums, arrived, levels, alike)
+    even = _sent(Use(step, {}), sums, arrived, None, 0.0)
     names = {argument: step.name(argument) for argument in told}
     return {
         name: _ratio(told[argument], even[argument], use.sent[name])
@@ -220,7 +249,9 @@ def _rows_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, Lev
     }
 
 
-def _sent(use: Use, sums: _Sums, arrived: Moments, levels: Levels | None) -> dict[str, Array]:
+def _sent(
+    use: Use, sums: _Sums, arrived: Moments, levels: Levels | None, alike: float
+) -> dict[str, Array]:
     """Of the gradients of values, queries and keys."""
     values, keys, queries = _kernels(use)
     gradient = _kernel(arrived, levels, use.step.node.shape)
@@ -229,13 +260,13 @@ def _sent(use: Use, sums: _Sums, arrived: Moments, levels: Levels | None) -> dic
         b = _tokens(levels, use.step.node.shape)
         return {
             "value": sums.to_values(arrived, b),
-            "query": sums.to_queries(known, b),
+            "query": sums.to_queries(known, b, alike),
             "key": sums.to_keys(known, b),
         }
     mixing = Mixing(sums.seen.matrix, sums.met)
     return {
         "value": mixing.to_values(gradient),
-        "query": mixing.to_queries(values, keys, gradient),
+        "query": mixing.to_queries(values, keys, gradient, alike),
         "key": mixing.to_keys(values, queries, gradient),
     }
 

@@ -73,11 +73,14 @@ class Mixing:
         np.fill_diagonal(found, same)
         return np.asarray(found)
 
-    def to_queries(self, values: Array, keys: Array, gradient: Array) -> Array:
-        """Of Σ_k δz_ik k_k."""
+    def to_queries(self, values: Array, keys: Array, gradient: Array, chance: float = 0.0) -> Array:
+        """Of Σ_k δz_ik k_k; ``chance`` is the mean square correlation of two tokens that keys and
+        values have from the same source."""
         seen, r = self.seen, self._mean @ values
         one_sided = (r * (seen @ keys)) @ seen.T
-        found = seen @ (values * keys) @ seen.T - one_sided - one_sided.T
+        own = np.clip(1 - values, 0, None) * np.clip(1 - keys, 0, None)
+        both = values * keys + chance * (own - np.diag(np.diag(own)))
+        found = seen @ both @ seen.T - one_sided - one_sided.T
         found += (r @ self._mean.T) * (seen @ keys @ seen.T)
         return np.asarray(self._arriving(gradient) * found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 
 from evenflow.graph.levels.levels import Levels
@@ -23,6 +23,8 @@ class Use:
     """Of each result of the operations that have several."""
     sent: Mapping[str, Moments] = field(default_factory=dict)
     """Backwards, the gradients that the operation's rule found, by value."""
+    chances: MutableMapping[str, float] = field(default_factory=dict)
+    """What ``graph.chance`` has found so far."""
 
     def of(self, argument: str) -> Levels | None:
         """Levels of the tensor that an argument points to."""
