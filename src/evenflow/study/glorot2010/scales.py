@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from evenflow.errors import InputError
+from evenflow.study.scales import find
 
 COLUMNS = ("shapeset", "mnist", "cifar10", "small-imagenet")
 """The columns of Table 1."""
@@ -119,16 +120,14 @@ SCALES = {
 
 def scale(name: str, updates: int | None = None, data: tuple[str, ...] = ()) -> Scale:
     """The scale of that name; ``updates`` and ``data`` take the place of what it says."""
-    if name not in SCALES:
-        raise InputError(f"there is no scale {name!r}", remedy=f"choose one of {', '.join(SCALES)}")
     for each in data:
         if each not in (*COLUMNS, *STAND_INS):
             raise InputError(
                 f"Table 1 has no data set {each!r}",
                 remedy=f"choose from {', '.join((*COLUMNS, *STAND_INS))}",
             )
-    found = SCALES[name]
-    return replace(found, updates=updates or found.updates, data=data or found.data)
+    found = find(SCALES, name, updates)
+    return replace(found, data=data) if data else found
 
 
 def column(data: str) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from evenflow.errors import InputError
+from evenflow.study.scales import find_for_one_data_set
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,4 @@ SCALES = {
 
 def scale(name: str, updates: int | None = None, data: tuple[str, ...] = ()) -> Scale:
     """The scale of that name; ``updates`` takes the place of what it says."""
-    if name not in SCALES:
-        raise InputError(f"there is no scale {name!r}", remedy=f"choose one of {', '.join(SCALES)}")
-    if data:
-        raise InputError("this study has one data set: leave out --data-sets")
-    found = SCALES[name]
-    return replace(found, updates=updates or found.updates)
+    return find_for_one_data_set(SCALES, name, updates, data)
