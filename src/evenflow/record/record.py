@@ -127,6 +127,9 @@ class LossRecord:
     final_activation: str = ""
     """Last activation before the output, where there is one: "softmax", "sigmoid", "relu" …"""
     classes: int = 0
+    target_low: float = float("nan")
+    """Range of the targets, where these are numbers."""
+    target_high: float = float("nan")
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,9 @@ class RunWeight:
     """Share of its rows (units, output channels) that equal another before the first step."""
     copy_of: str = ""
     """An earlier weight of the same values before the first step, "" for none."""
+    uniform: bool = False
+    """Whether its values were spread evenly before the first step, as initialisers draw them and
+    no training leaves them; told of frozen ones alone."""
 
 
 @dataclass(frozen=True)

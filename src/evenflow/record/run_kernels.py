@@ -48,6 +48,15 @@ NO_EDGES: Edges = np.array([-np.inf, np.inf, -np.inf, np.inf])
 
 
 @njit(nogil=True, cache=True)
+def reset(sums: Sums) -> None:
+    """Rows as ``run_sums.empty_sums`` makes them."""
+    sums[:] = 0
+    for row in sums:
+        row[MINIMUM], row[MAXIMUM] = np.inf, -np.inf
+        row[LOW] = row[HIGH] = np.nan
+
+
+@njit(nogil=True, cache=True)
 def signal_at(
     address: int, wide: bool, layout: Layout, edges: Edges, sums: Sums, number: int
 ) -> None:
@@ -88,6 +97,12 @@ def whole_at(address: int, wide: bool, size: int, sums: Sums, number: int) -> No
         sums[number, WHOLE] += _whole(carray(pointer(address), size, np.float64))
     else:
         sums[number, WHOLE] += _whole(carray(pointer(address), size, np.float32))
+
+
+@njit(nogil=True, cache=True)
+def whole_of(sums: Sums) -> float:
+    """Σx² of all gradients together."""
+    return sums[:, WHOLE].sum()  # type: ignore[no-any-return]
 
 
 @njit(nogil=True, cache=True)

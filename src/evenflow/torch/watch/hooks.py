@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from evenflow.record.run_kernels import NO_EDGES
 from evenflow.torch.watch.functional import FunctionActivations
 from evenflow.torch.watch.layers import Layer, function_layer, input_layer, layers_of
 from evenflow.torch.watch.recorder import Recorder
+from evenflow.torch.watch.switch import Switch
 
 _LOOKS = 3
 """Passes in which activations called as functions are looked for, where none are found."""
@@ -45,7 +45,7 @@ class LayerHooks:
         self._forward, self._backward = recorder.forward, recorder.backward
         self._layers = layers_of(model)
         recorder.spectra.know(self._layers)
-        self._handles: list[RemovableHandle] = []
+        self._switch: Switch | None = None
         self._functions: dict[str, Layer] = {}
         self._looks, self._listens = _LOOKS, True
         self._modes: list[FunctionActivations] = []
@@ -66,29 +66,37 @@ class LayerHooks:
         for layer in (*self._layers, *self._functions.values(), self._input):
             layer.calls = 0
         listens = bool(self._functions) or self._looks > 0
-        if self._handles and listens == self._listens:
-            return  # the step before was watched in the same way
-        self.disarm()
-        self._listens = listens
-        keep, model = self._handles.append, self._model
-        keep(model.register_forward_pre_hook(self._safely(self._enter)))
+        if self._switch is None or listens != self._listens:
+            self.remove()
+            self._listens = listens
+            self._switch = self._hooked()
+        self._switch.on()
+
+    def disarm(self) -> None:
+        """Watch no longer, until the next ``arm``."""
+        self._leave()
+        if self._switch is not None:
+            self._switch.off()
+
+    def remove(self) -> None:
+        """Leave the modules as they were."""
+        self._leave()
+        if self._switch is not None:
+            self._switch.remove()
+            self._switch = None
+
+    def _hooked(self) -> Switch:
+        switch = Switch()
+        switch.before(self._model, self._safely(self._enter))
         for layer in self._layers:
             assert layer.module is not None
             by_input = layer.tails is not None and not layer.tails.of_output
-            if by_input or (layer.activation and listens):
-                before = self._safely(partial(self._before_module, layer))
-                keep(layer.module.register_forward_pre_hook(before))
-            after = self._safely(partial(self._after_module, layer))
-            keep(layer.module.register_forward_hook(after))
+            if by_input or (layer.activation and self._listens):
+                switch.before(layer.module, self._safely(partial(self._before_module, layer)))
+            switch.after(layer.module, self._safely(partial(self._after_module, layer)))
         # Whatever the forward pass raises, the mode must not outlive it.
-        keep(model.register_forward_hook(self._safely(self._leave), always_call=True))
-
-    def disarm(self) -> None:
-        """Leave the modules as they were."""
-        self._leave()
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        switch.after(self._model, self._safely(self._leave), always=True)
+        return switch
 
     def _safely(self, hook: Callable[..., Any]) -> Callable[..., Any]:
         def safe(*args: Any) -> Any:
@@ -131,7 +139,7 @@ class LayerHooks:
         if layer.activation:
             self._inside = False
         tensor = main_tensor(output)
-        if tensor is not None and _counts(layer):
+        if tensor is not None and torch.is_grad_enabled():
             self._output(layer, tensor)
 
     def _before_function(self, activation: str, z: torch.Tensor) -> Layer | None:
@@ -156,14 +164,14 @@ class LayerHooks:
             self._forward.add_tails(layer.number, z, layer.tails.edges, channels)
 
     def _output(self, layer: Layer, tensor: torch.Tensor) -> None:
-        if not layer.calls and not _in_backward():
+        in_backward = torch._C._current_graph_task_id() != -1
+        if layer.calls and in_backward:
+            return
+        if not in_backward:
             layer.calls = 1
-        number = layer.number
-        if number < 0:
+        if layer.number < 0:
             self._recorder.appeared(layer, tensor)
-            number = layer.number
-        channels = self._channels_first(layer, tensor)
-        tails = layer.tails
+        number, tails, channels = layer.number, layer.tails, self._channels_first(layer, tensor)
         edges = tails.edges if tails is not None and tails.of_output else NO_EDGES
         self._forward.add_signal(number, tensor, channels, edges)
         spectra = self._recorder.spectra

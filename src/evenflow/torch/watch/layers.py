@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from evenflow.record.run import RunLayer, RunWeight
-from evenflow.record.weights import digest_of, row_duplicates
+from evenflow.record.weights import digest_of, is_uniform, row_duplicates
 from evenflow.sampling.contract import canonical_name
 from evenflow.torch.watch.activations import Tails, activation_of, tails_of
 
@@ -65,6 +65,7 @@ class Weight:
     """Whether this process holds all of it, and no shard of something larger."""
     equal_rows: float = 0.0
     copy_of: str = ""
+    uniform: bool = False
 
     def __post_init__(self) -> None:
         self.whole = not hasattr(self.parameter, "to_local")
@@ -80,6 +81,7 @@ class Weight:
             dtype=str(self.parameter.dtype).removeprefix("torch."),
             equal_rows=self.equal_rows,
             copy_of=self.copy_of,
+            uniform=self.uniform,
         )
 
 
@@ -113,16 +115,16 @@ def input_layer() -> Layer:
 def weights_of(model: nn.Module) -> list[Weight]:
     """The floating-point parameters, tied ones once, in the model's order."""
     found = list(_weights(model))
-    _find_copies(found)
+    _look_at_values(found)
     return found
 
 
 _LARGEST = 2**24
-"""Elements of a weight above which nobody looks for copies in it."""
+"""Elements of a weight above which nobody looks at its values."""
 
 
-def _find_copies(weights: list[Weight]) -> None:
-    """Tell which rows and weights are copies of others; of whole matrices alone."""
+def _look_at_values(weights: list[Weight]) -> None:
+    """Tell which rows and weights are copies, and what was drawn; of whole matrices alone."""
     first: dict[str, str] = {}
     for weight in weights:
         parameter = weight.parameter
@@ -134,6 +136,7 @@ def _find_copies(weights: list[Weight]) -> None:
         rows, name = row_duplicates(values), first.setdefault(digest_of(values), weight.name)
         weight.equal_rows = 0.0 if math.isnan(rows) else rows
         weight.copy_of = "" if name == weight.name else name
+        weight.uniform = not parameter.requires_grad and is_uniform(values)
 
 
 def _weights(model: nn.Module) -> Iterator[Weight]:

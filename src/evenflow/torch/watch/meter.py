@@ -17,6 +17,7 @@ from evenflow.record.run_kernels import (
     NO_EDGES,
     Edges,
     gradient_at,
+    reset,
     signal_at,
     tails_at,
     whole_at,
@@ -80,7 +81,7 @@ class Meter:
 
     def clear(self) -> None:
         """Start a new step."""
-        self.sums = empty_sums(len(self.sums))
+        reset(self.sums)
 
     def add_signal(
         self, number: int, tensor: torch.Tensor, channels_first: bool, edges: Edges = NO_EDGES

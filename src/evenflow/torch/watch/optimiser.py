@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evenflow.record.run_kernels import whole_at
-from evenflow.record.run_layout import Layout, flat_layout, sampled
+from evenflow.record.run_kernels import whole_at, whole_of
+from evenflow.record.run_layout import PARAMETERS, Layout, flat_layout
 from evenflow.record.run_sums import WHOLE, Sums, empty_sums
 from evenflow.record.update_kernels import keep_at, moved_at
 from evenflow.torch.watch.layers import Weight
@@ -20,10 +20,8 @@ from evenflow.torch.watch.meter import Array, Meter, Transfers, address_of
 Kernel = Callable[[int, bool, Layout, int, Sums, int], None]
 """One of ``record.update_kernels``."""
 Number = float | torch.Tensor
-_NOTED = 16
+_NOTED = 64
 """Gradient elements of a parameter that are noted before clipping."""
-_NOTED_OF = 4
-"""Parameters of which they are noted."""
 
 
 class Norms(NamedTuple):
@@ -50,7 +48,7 @@ class OptimiserReader:
         read = _read(weights)
         self._read = {weight.number for weight in read}
         trainable = [w.parameter for w in read if w.parameter.requires_grad]
-        self._few = trainable[:: -(-len(trainable) // _NOTED_OF) or 1]
+        self._few = [trainable[len(trainable) // 2], trainable[-1]] if trainable else []
         self._noted: dict[int, Number] = {}
         self._now: dict[int, Number] = {}
         self._elsewhere: list[torch.Tensor] = []
@@ -81,11 +79,11 @@ class OptimiserReader:
         """Read gradients and keep weights of the parameters that are about to be updated."""
         elsewhere = []
         for parameter in parameters:
-            weight = self._weights.get(id(parameter))
-            if weight is None or parameter.grad is None:
+            weight, gradient = self._weights.get(id(parameter)), parameter.grad
+            if weight is None or gradient is None:
                 continue
             self._saw = True
-            gradient, read = _dense(self._local(parameter.grad)), weight.number in self._read
+            gradient, read = _dense(self._local(gradient)), weight.number in self._read
             if not self._meter.add_gradient(weight.number, gradient, whole=not read):
                 elsewhere.append(gradient)
             if id(parameter) in self._noted:
@@ -110,7 +108,7 @@ class OptimiserReader:
         """
         if not self._saw:
             return Norms(math.nan, math.nan, math.nan)
-        after = float(self._meter.sums[:, WHOLE].sum()) + _total(self._elsewhere)
+        after = whole_of(self._meter.sums) + _total(self._elsewhere)
         if not self._now:
             return Norms(after, math.nan, math.nan)
         noted = _total([self._noted[key] for key in self._now])
@@ -118,8 +116,9 @@ class OptimiserReader:
 
     def _local(self, tensor: torch.Tensor) -> torch.Tensor:
         """This process's part of a parameter or its gradient."""
-        to_local = getattr(tensor, "to_local", None) if self._sharded else None
-        return to_local() if to_local is not None else tensor
+        if self._sharded and hasattr(tensor, "to_local"):
+            return tensor.to_local()  # type: ignore[no-any-return]
+        return tensor
 
     def _few_of(self, gradient: torch.Tensor) -> Number:
         """Σx² of its first elements; a tensor where it has to be fetched from a device."""
@@ -132,27 +131,30 @@ class OptimiserReader:
 
     def _sample(self, weight: Weight, values: torch.Tensor, kernel: Kernel) -> None:
         """Let ``kernel`` loose on a weight and on the room where its sample is kept."""
-        if not values.numel():
+        size, number, sums, address = (
+            values.numel(),
+            weight.number,
+            self._meter.sums,
+            address_of(values),
+        )
+        if not size:
             return
-        layout, sums, address = flat_layout(values.numel()), self._meter.sums, address_of(values)
+        layout, room = flat_layout(size), self._room(number)
         if address:
-            wide = values.dtype is torch.float64
-            kernel(address, wide, layout, self._room(weight, layout), sums, weight.number)
+            kernel(address, values.dtype is torch.float64, layout, room, sums, number)
             return
 
         def use(array: Array, at: Layout) -> None:
-            wide, room = array.dtype == np.float64, self._room(weight, at)
-            kernel(array.ctypes.data, wide, at, room, sums, weight.number)
+            kernel(array.ctypes.data, array.dtype == np.float64, at, room, sums, number)
 
         self._transfers.sample(values.detach().contiguous(), layout, use)
 
-    def _room(self, weight: Weight, layout: Layout) -> int:
+    def _room(self, number: int) -> int:
         """Address of room for a weight's sample."""
-        known = self._rooms.get(weight.number)
-        if known is None:
-            room = np.empty(sampled(layout))
-            known = self._rooms[weight.number] = room.ctypes.data, room
-        return known[0]
+        if number not in self._rooms:
+            room = np.empty(PARAMETERS)
+            self._rooms[number] = room.ctypes.data, room
+        return self._rooms[number][0]
 
 
 def _dense(gradient: torch.Tensor) -> torch.Tensor:

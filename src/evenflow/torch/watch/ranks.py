@@ -17,20 +17,16 @@ class Ranks:
         self.count = dist.get_world_size() if there else 1
         self.first = not there or dist.get_rank() == 0
 
-    def gathered(self, own: list[Sums]) -> list[list[Sums]] | None:
-        """The arrays of every process, in one exchange; None in those that do not write.
+    def gathered(self, own: list[Sums]) -> list[list[Sums]]:
+        """The arrays of every process, in one exchange.
 
         Every process has to call it, with arrays of the same shapes.
         """
-        if self.count == 1:
-            return [own]
         flat = torch.from_numpy(np.concatenate([part.reshape(-1) for part in own]))
         if dist.get_backend() == "nccl":
             flat = flat.cuda()
         everyone = [torch.empty_like(flat) for _ in range(self.count)]
         dist.all_gather(everyone, flat)
-        if not self.first:
-            return None
         ends = np.cumsum([part.size for part in own])[:-1]
         return [
             [

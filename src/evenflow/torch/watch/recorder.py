@@ -74,17 +74,19 @@ class Recorder:
         """
         meters = (self.forward, self.backward, self.gradients)
         own = [meter.sums for meter in meters]
-        everyone = self._ranks.gathered([*own, np.array(_told(losses, norms))])
-        if self.writer is None or everyone is None:
+        sums, told = own, [_told(losses, norms)]
+        if self._ranks.count > 1:
+            everyone = self._ranks.gathered([*own, np.array(told)])
+            *parts, rows = zip(*everyone, strict=True)
+            sums, told = [merged(part) for part in parts], [row[0].tolist() for row in rows]
+        if self.writer is None:
             return
-        *parts, told = zip(*everyone, strict=True)
-        sums = own if len(everyone) == 1 else [merged(part) for part in parts]
         readings: dict[str, Reading] = {
             name: quantities(part, scale if name == "backward" else 1.0)
             for name, part in zip(READINGS, sums, strict=True)
         }
         self.spectra.add_to(readings["forward"])
-        scalars = _scalars([each.tolist() for each in told], sharded=sharded)
+        scalars = _scalars(told, sharded=sharded)
         scalars["learning_rate"] = rate
         self.writer.add_sample(Sample(step, scalars, readings))
         for sink in self._sinks:

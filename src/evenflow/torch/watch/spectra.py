@@ -6,6 +6,7 @@ They cost more than the rest of a sample together; where they are ``due`` they d
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterable
 
 import numpy as np
@@ -25,8 +26,6 @@ _EVERY = 2**7
 """Samples from one to the next; a power of two, so that thinning keeps them longest."""
 _EARLY = 2**4
 """One sample more, where much has changed since the start."""
-_JACOBIANS = 2
-"""Layer Jacobians a time: each takes as long as all ranks together."""
 _JACOBIAN_LIMIT = 512
 """Largest matrix whose singular values are taken."""
 
@@ -45,11 +44,12 @@ class Spectra:
         self._linear: tuple[nn.Linear, torch.Tensor] | None = None
         """The last linear layer, and its output for one example."""
         self._all: list[nn.Linear] = []
-        self._chosen: set[nn.Linear] = set()
+        self._chosen: nn.Linear | None = None
+        """The layer whose Jacobian is taken: it costs as much as all ranks together."""
         self.wanted = False
 
     def know(self, layers: Iterable[Layer]) -> None:
-        """The layers that there are, of which a few are chosen each time."""
+        """The layers that there are, of which one is chosen each time."""
         modules = (layer.module for layer in layers)
         self._all = [m for m in modules if isinstance(m, nn.Linear) and _is_small(m.weight)]
 
@@ -59,8 +59,7 @@ class Spectra:
         self._linear = None
         self.wanted = due(sample)
         if self.wanted:  # by chance, so that no layer is left out for ever; the same in each run
-            order = np.random.default_rng(sample).permutation(len(self._all))
-            self._chosen = {self._all[k] for k in order[:_JACOBIANS]}
+            self._chosen = random.Random(sample).choice(self._all) if self._all else None
 
     def output(self, layer: Layer, tensor: torch.Tensor, channels_first: bool) -> None:
         """Effective rank and percentiles of a layer's output; the layer's Jacobian."""
@@ -80,10 +79,9 @@ class Spectra:
 
     def _jacobian(self, layer: Layer, tensor: torch.Tensor) -> None:
         """Mean singular value of what a linear layer and the activation after it do together."""
-        module = layer.module
-        if isinstance(module, nn.Linear) and module in self._chosen:
+        if self._chosen is not None and layer.module is self._chosen:
             if tensor.dim() == 2:
-                self._linear = module, tensor[0].detach().clone()
+                self._linear = self._chosen, tensor[0].detach().clone()
             return
         before, self._linear = self._linear, None
         if before is None or not layer.activation:

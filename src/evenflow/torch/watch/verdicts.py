@@ -11,7 +11,7 @@ from evenflow.record.run_reader import read
 from evenflow.torch.watch.recorder import Recorder
 
 _LOG = logging.getLogger("evenflow.watch")
-_FIRST, _OFTEN = 16, 256
+_FIRST, _OFTEN = 32, 512
 """Samples before the rules are first applied; then at each quadrupling, and at each doubling once
 there are as many as the second, so that they cost little."""
 

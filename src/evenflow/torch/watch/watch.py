@@ -33,6 +33,7 @@ from evenflow.torch.watch.optimiser import OptimiserReader
 from evenflow.torch.watch.ranks import Ranks
 from evenflow.torch.watch.recorder import Recorder
 from evenflow.torch.watch.sinks import Sink
+from evenflow.torch.watch.switch import Switch
 from evenflow.torch.watch.verdicts import Verdicts
 
 Optimiser = torch.optim.Optimizer
@@ -103,6 +104,8 @@ class Watch:
         self._armed = self._active = False
         self._said: set[str] = set()
         self._handles: list[Any] = []
+        self._updates = Switch()
+        self._guarded_step = self._guarded(self._stepped)
 
     def __enter__(self) -> Watch:
         try:
@@ -128,7 +131,7 @@ class Watch:
         ``loss`` is the step's loss, a number or a tensor with one element.
         """
         if self._active:
-            self._guarded(self._stepped)(loss)
+            self._guarded_step(loss)
 
     def run(self) -> Run:
         """The run as recorded so far."""
@@ -176,7 +179,7 @@ class Watch:
         before, after = self._guarded(self._before_update), self._guarded(self._after_update)
         for optimiser in self._optimisers:
             self._handles.append(optimiser.register_step_pre_hook(before))
-            self._handles.append(optimiser.register_step_post_hook(after))
+            self._updates.after_step(optimiser, after)
         if not self._compiled:
             self._handles.append(self._last_call.follow(self._guarded))
 
@@ -193,12 +196,14 @@ class Watch:
         self._recorder.clear(self._step // self._every)
         self._eager.on()
         self._hooks.arm()
+        self._updates.on()
         self._reader.clear()
         self._armed = True
 
     def _disarm(self) -> None:
         self._armed = False
         self._eager.off()
+        self._updates.off()
         self._hooks.disarm()
 
     def _failed(self, error: Exception) -> None:
@@ -251,8 +256,7 @@ class Watch:
             self._reader.before(p for group in optimiser.param_groups for p in group["params"])
 
     def _after_update(self, optimiser: Optimiser, *_: Any) -> None:
-        if self._armed:
-            self._reader.after(p for group in optimiser.param_groups for p in group["params"])
+        self._reader.after(p for group in optimiser.param_groups for p in group["params"])
 
     def _guarded(self, hook: Callable[..., Any]) -> Callable[..., Any]:
         """``hook``, whose failures end the watch and not the training."""
@@ -287,6 +291,8 @@ class Watch:
         """Take every hook off the model and the optimisers."""
         self._active = False
         self._disarm()
+        self._hooks.remove()
+        self._updates.remove()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
