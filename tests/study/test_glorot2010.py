@@ -14,7 +14,17 @@ from evenflow.cli import main
 from evenflow.errors import InputError
 from evenflow.study.data import load, mnist
 from evenflow.study.folder import Folder
-from evenflow.study.glorot2010 import depth, derivation, errata, fig2, fig5, models, scales, start
+from evenflow.study.glorot2010 import (
+    depth,
+    derivation,
+    errata,
+    fig2,
+    fig5,
+    models,
+    saturation,
+    scales,
+    start,
+)
 from evenflow.study.glorot2010.reproduction import REPRODUCTION
 from evenflow.study.glorot2010.scales import SCALES
 from evenflow.study.networks import Network
@@ -287,3 +297,21 @@ def test_a_folder_without_results_or_of_another_study_is_refused(tmp_path, study
     result = CliRunner().invoke(main, ["study", "status", "--out", str(tmp_path)])
     assert result.exit_code == 2
     assert "no results of a study" in result.output
+
+
+def beyond(*shares):
+    """What is seen of a network with these shares of its layers' activations beyond ±0.9."""
+    counts = np.zeros((len(shares), len(shares[0]), 60))
+    counts[..., 0] = shares
+    counts[..., 30] = 1 - counts[..., 0]
+    at = np.arange(len(shares)) * 1000
+    return {"activation_histogram": counts, "observed_at": at}
+
+
+def test_layers_that_saturate_from_the_first_upwards_are_told_from_others():
+    upwards = beyond((0, 0, 0), (0.02, 0, 0), (0.05, 0.01, 0), (0.2, 0.1, 0.0005))
+    assert saturation.order(upwards) is True
+    assert saturation.onsets(upwards).endswith("updates: 1,000; 2,000; never")
+    together = beyond((0, 0, 0), (0.02, 0.01, 0), (0.05, 0.06, 0.04), (0.2, 0.2, 0.2))
+    assert saturation.order(together) is False
+    assert saturation.order(beyond((0, 0), (0.001, 0))) is None

@@ -8,7 +8,7 @@ from evenflow.report.pictures import Picture
 from evenflow.study.arrays import Arrays
 from evenflow.study.glorot2010.judged import judged
 from evenflow.study.glorot2010.models import BY_NAME, first, wanted
-from evenflow.study.glorot2010.saturation import order, pictures, saturated
+from evenflow.study.glorot2010.saturation import onsets, order, pictures, saturated
 from evenflow.study.glorot2010.scales import Scale
 from evenflow.study.runner import Lookup
 from evenflow.study.section import Exhibit, Finding, Section
@@ -58,7 +58,7 @@ def _findings(scale: Scale, tanh: Arrays, softsign: Arrays) -> list[Finding]:
             scale,
             "Tanh layers saturate one after the other, from the first upwards.",
             order(tanh),
-            f"98th percentiles at the end, layers 1 to {len(tops['tanh'])}: {said['tanh']}",
+            f"{onsets(tanh)}. 98th percentiles at the end: {said['tanh']}",
         ),
         judged(
             scale,

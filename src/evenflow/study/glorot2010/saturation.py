@@ -13,6 +13,8 @@ from evenflow.study.statistics import CELLS
 
 FAR = 0.9
 """|activation| above which a unit of tanh or softsign counts as saturated."""
+SATURATED, ONSET = 0.01, 0.001
+"""Shares of a layer's activations from which it counts as saturated, and as beginning to be."""
 _KINDS = ("98th percentile", "standard deviation")
 
 
@@ -72,11 +74,24 @@ def saturated(result: Arrays) -> NDArray[np.float64]:
 def order(result: Arrays) -> bool | None:
     """Whether the layers saturate from the first upwards; None where hardly any is yet.
 
-    Each layer but the first must at no look be more saturated than all those below it, looks at
-    which hardly anything is saturated left out.
+    At no look may a layer be more saturated than one below it, looks at which hardly anything is
+    saturated left out.
     """
     shares = saturated(result)
-    looks = shares[shares.max(1) > 0.01]
+    looks = shares[shares.max(1) > SATURATED]
     if len(looks) < 3:
         return None
-    return bool((looks.argmax(1) == 0).mean() > 0.5 and looks[0].argmax() == 0)
+    return bool((np.diff(looks, axis=1) <= 0).all())
+
+
+def onsets(result: Arrays) -> str:
+    """After how many updates a share worth speaking of is saturated, layer by layer, in words."""
+    at, shares = result["observed_at"], saturated(result)
+    said = []
+    for layer in shares.T:
+        looks = np.flatnonzero(layer > ONSET)
+        said.append(f"{int(at[looks[0]]):,}" if len(looks) else "never")
+    return (
+        f"{100 * ONSET:g} % of layers 1 to {len(said)} are beyond ±{FAR} after so many updates: "
+        f"{'; '.join(said)}"
+    )
