@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from evenflow.graph.attention import logit_variance
+from evenflow.graph.attention import apart, logit_variance
 from evenflow.graph.chance import chance
 from evenflow.graph.competition import Competition, competition
 from evenflow.graph.constants import core_of
@@ -102,10 +102,16 @@ def _tokens(levels: Levels | None, shape: tuple[int, ...]) -> Array:
     return np.ones(shape[-2])
 
 
+def _shared(x: Moments) -> float:
+    """E[x·x′] of two tokens of one example and head."""
+    _, other = apart(x, len(x.axes) - 2)
+    return other.second
+
+
 def _own_and_shared(x: Moments, levels: Array) -> tuple[float, float]:
     """Parts of the second moment, at level 1, that a token has alone and that all of them share."""
     mean_root = float(np.sqrt(levels).mean())
-    shared = min(max(x.shared_positions, 0.0) / max(mean_root**2, 1e-12), 0.999 * x.second)
+    shared = min(max(_shared(x), 0.0) / max(mean_root**2, 1e-12), 0.999 * x.second)
     return x.second - shared, shared
 
 
@@ -175,7 +181,7 @@ def _rows_alike(flat: Array, by_rule: Moments) -> float:
     """How much more alike two rows are than mixing alone makes them: their logits are alike too."""
     size = len(flat)
     mixed = (flat.sum() - size) / (size * (size - 1))
-    found = by_rule.shared_positions / by_rule.second if by_rule.second > 0 else 0.0
+    found = _shared(by_rule) / by_rule.second if by_rule.second > 0 else 0.0
     return found / mixed if abs(mixed) > _NOTHING else 1.0
 
 
