@@ -125,7 +125,15 @@ def field_forgotten() -> Fault:
 
 def constant(value: float) -> Fault:
     """All weights of one value."""
-    change = _each_matrix(lambda weight: nn.init.constant_(weight, value))
+
+    def write(model: nn.Module) -> None:
+        for weight in matrices(model):
+            nn.init.constant_(weight, value)
+        for name, parameter in model.named_parameters():
+            if "bias" in name:
+                nn.init.zeros_(parameter)
+
+    change = rewritten(write)
     return Fault(f"constant {value:g}", "initialisation", change, ("EF302",), ("EF808", "EF712"))
 
 
@@ -193,7 +201,7 @@ def recurrence(factor: float) -> Fault:
 
     def write(model: nn.Module) -> None:
         for name, parameter in model.named_parameters():
-            if "weight_hh" in name:
+            if "weight_hh" in name or "again" in name:
                 parameter.mul_(factor)
 
     causes = (*_SCALE, "EF107")
@@ -209,7 +217,8 @@ def inputs(words: str, change: Callable[[Tensor], Tensor]) -> Fault:
 
 def targets(words: str, change: Callable[[Tensor], Tensor]) -> Fault:
     """Targets that nobody scaled."""
-    return Fault(f"targets {words}", "data", changed(targets=change), ("EF401",), ("EF706",))
+    causes = ("EF401", "EF403")
+    return Fault(f"targets {words}", "data", changed(targets=change), causes, ("EF706",))
 
 
 class Ended(nn.Module):
@@ -294,3 +303,47 @@ def half_weights(dtype: torch.dtype, optimiser: Callable) -> Fault:
 
     words = f"{str(dtype).removeprefix('torch.')} weights"
     return Fault(words, "optimiser", change, (), ("EF708", "EF709"))
+
+
+def half_without_scale(dtype: torch.dtype = torch.float16) -> Fault:
+    """float16 for a loss whose gradients are too small for it."""
+    change = changed(autocast=dtype)
+    return Fault("float16 without a loss scale", "optimiser", change, (), ("EF709",))
+
+
+def _permuted(y: Tensor) -> Tensor:
+    order = torch.randperm(int(y.max()) + 1, generator=torch.Generator().manual_seed(11))
+    return order[y]
+
+
+LABELS_PERMUTED = Fault("classes renamed", "silent", changed(targets=_permuted))
+
+
+def labels_wrong(share: float, classes: int) -> Fault:
+    """Some labels that are wrong, always the same ones."""
+
+    def wrong(y: Tensor) -> Tensor:
+        generator = torch.Generator().manual_seed(12)
+        hit = torch.rand(y.shape, generator=generator) < share
+        return torch.where(hit, torch.randint(0, classes, y.shape, generator=generator), y)
+
+    return Fault(f"{share:.0%} of labels wrong", "silent", changed(targets=wrong))
+
+
+def _features_shuffled(x: Tensor) -> Tensor:
+    return x[:, torch.randperm(x.shape[1], generator=torch.Generator().manual_seed(13))]
+
+
+FEATURES_SHUFFLED = Fault("features shuffled", "silent", changed(inputs=_features_shuffled))
+FEW_EXAMPLES = Fault(
+    *("sixty-four examples only", "silent"),
+    changed(inputs=lambda x: x[:64], targets=lambda y: y[:64]),
+)
+LABELS_AT_RANDOM = Fault(
+    "sixty-four examples with labels at random",
+    "silent",
+    changed(
+        inputs=lambda x: x[:64],
+        targets=lambda y: y[torch.randperm(64, generator=torch.Generator().manual_seed(14))],
+    ),
+)

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import cache
 
-from tests.bank import perceptrons
+from tests.bank import (
+    autoencoders,
+    convolutional,
+    perceptrons,
+    recurrent,
+    residual,
+    transformers,
+)
 from tests.bank.setups import Case
 
-FAMILIES = (perceptrons,)
+FAMILIES = (perceptrons, convolutional, recurrent, transformers, residual, autoencoders)
 
 
 @cache

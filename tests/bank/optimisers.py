@@ -30,3 +30,19 @@ def rmsprop(rate: float = 1e-3) -> partial:
 def adagrad(rate: float = 0.02) -> partial:
     """Adagrad."""
     return partial(torch.optim.Adagrad, lr=rate)
+
+
+def one_cycle(rate: float, steps: int = 200) -> partial:
+    """A rate that rises to ``rate`` and falls again."""
+    return partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=rate, total_steps=steps + 1)
+
+
+def in_steps(steps: int) -> partial:
+    """A rate that falls to a third every so many steps."""
+    return partial(torch.optim.lr_scheduler.StepLR, step_size=steps, gamma=0.3)
+
+
+def warmed_up(steps: int) -> partial:
+    """A rate that rises to its full height over so many steps."""
+    scheduler = torch.optim.lr_scheduler.LinearLR
+    return partial(scheduler, start_factor=0.01, total_iters=steps)

@@ -91,7 +91,7 @@ class Setup:
         with torch.no_grad():
             output = model(x).float()
         model.train()
-        return score(self.criterion, output, y)
+        return score(self.task.loss, output, y)
 
     def _loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         if self.autocast is None:

@@ -165,9 +165,9 @@ def _sums() -> tuple[Tensor, Tensor]:
 
 @cache
 def _signs() -> tuple[Tensor, Tensor]:
-    """Whether the first of forty noisy numbers was positive."""
+    """Whether the first of sixteen noisy numbers was positive."""
     g = _generator(6)
-    x = 0.3 * torch.randn(1200, 40, 2, generator=g)
+    x = 0.3 * torch.randn(1200, 16, 2, generator=g)
     label = torch.randint(0, 2, (1200,), generator=g)
     x[:, :2, 0] += 2.0 * label[:, None] - 1
     x[:, :2, 1] += 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
 from tests.bank.faults import matrices
+from tests.bank.setups import Setup
 from torch import nn
 
 Draw = Callable[[torch.Tensor], object]
@@ -26,6 +28,11 @@ def drawn(draw: Draw, network: Callable[[], nn.Module]) -> Callable[[], nn.Modul
         return model
 
     return make
+
+
+def with_weights(draw: Draw, of: Setup) -> Setup:
+    """A setup with weights of a scheme's own."""
+    return replace(of, network=drawn(draw, of.network))
 
 
 he = partial(nn.init.kaiming_normal_, nonlinearity="relu")

@@ -149,7 +149,7 @@ def probe(
         model=type(parameters.model).__name__,
         layers=tuple(_layers(graph, recorded, watcher.measured, derivation)),
         weights=weights,
-        inputs=_inputs(call),
+        inputs=_inputs(graph, call),
         loss=loss_record,
         trace=graph.trace,
         versions={
@@ -182,7 +182,11 @@ def _backward(
         raise InputError("the loss must return a single number as a tensor", where=loss.kind)
     value.backward()  # type: ignore[no-untyped-call]
     classes = main.shape[1] if main.dim() > 1 and loss.kind in ("cross_entropy", "nll") else 0
-    return LossRecord(float(value.detach()), loss.kind, chance, _final_activation(graph), classes)
+    low = high = math.nan
+    if isinstance(target, torch.Tensor) and target.is_floating_point() and target.numel():
+        low, high = float(target.min()), float(target.max())
+    last = _final_activation(graph)
+    return LossRecord(float(value.detach()), loss.kind, chance, last, classes, low, high)
 
 
 def _final_activation(graph: Graph) -> str:
@@ -275,9 +279,10 @@ def _sources(graph: Graph, recorded: frozenset[str]) -> dict[str, tuple[str, ...
     return direct
 
 
-def _inputs(call: Call) -> dict[str, Statistics]:
+def _inputs(graph: Graph, call: Call) -> dict[str, Statistics]:
+    """Floating-point inputs, by the names under which operations read them."""
     return {
         name: measure(as_numpy(tensor), unit_axis=None, example_axis=0 if tensor.dim() else None)
-        for name, tensor in call.tensors().items()
+        for name, tensor in zip(graph.inputs, call.tensors().values(), strict=False)
         if tensor.is_floating_point()
     }

@@ -17,6 +17,12 @@ def test_a_sound_training_is_left_in_peace(tmp_path, name):
     assert run.loss[-1] < run.loss[0]
 
 
+def test_what_follows_from_a_signal_that_vanishes_is_told_under_it(tmp_path):
+    findings = diagnose_run(FAULTY["EF710"][0].run(tmp_path)).findings
+    follows = {f.code: f.follows for f in findings}
+    assert follows["EF804"] == "EF710"
+
+
 @pytest.mark.parametrize(("code", "number"), CASES)
 def test_a_faulty_training_is_told_by_its_cause(tmp_path, code, number):
     diagnosis = diagnose_run(FAULTY[code][number].run(tmp_path))

@@ -98,6 +98,13 @@ def small(_number, layer):
     nn.init.zeros_(layer.bias)
 
 
+def of_rank_one(_number, layer):
+    """Rows that are multiples of one another."""
+    rows, columns = torch.randn(layer.out_features, 1), torch.randn(1, layer.in_features)
+    layer.weight.copy_(0.1 * rows @ columns)
+    nn.init.zeros_(layer.bias)
+
+
 def initialised(**how):
     """A perceptron with evenflow's own weights."""
 
@@ -192,6 +199,7 @@ FAULTY = {
     "EF703": [Training(perceptron, sgd(), clip=1e-3)],
     "EF704": [
         Training(Detached, sgd()),
+        Training(frozen(0), sgd()),
         Training(frozen(4), sgd()),
         Training(perceptron, lambda m: torch.optim.SGD(m[:4].parameters(), lr=0.1)),
     ],
@@ -199,6 +207,13 @@ FAULTY = {
         Training(lambda: perceptron(end=(nn.Softmax(-1),)), sgd()),
         Training(lambda: perceptron(end=(nn.ReLU(),)), sgd()),
         Training(lambda: perceptron(out=1), sgd(), targets=lambda x, y: y * 0),
+        Training(perceptron, sgd(0.01), F.nll_loss),
+        Training(
+            lambda: perceptron(nn.Tanh, out=64, end=(nn.ReLU(),)),
+            adam(),
+            F.mse_loss,
+            targets=lambda x, y: x,
+        ),
         Training(
             lambda: perceptron(out=1, end=(nn.Sigmoid(),)),
             sgd(),
@@ -225,25 +240,33 @@ FAULTY = {
         Training(perceptron, sgd(), inputs=lambda x: x + 300),
     ],
     "EF710": [
+        Training(lambda: perceptron(nn.Tanh, 20), sgd()),
+        Training(lambda: perceptron(nn.Sigmoid, 8), sgd()),
         Training(with_weights(small, depth=6), sgd()),
         Training(with_weights(lambda k, m: nn.init.normal_(m.weight), depth=5), sgd()),
     ],
-    "EF804": [
-        Training(lambda: perceptron(nn.Tanh, 20), sgd()),
-        Training(lambda: perceptron(nn.Sigmoid, 8), sgd()),
+    "EF711": [
+        Training(
+            with_weights(lambda k, m: nn.init.normal_(m.weight, 0, 2), activation=nn.Tanh), sgd()
+        ),
+    ],
+    "EF712": [
+        Training(
+            with_weights(lambda k, m: nn.init.constant_(m.weight, 0.01), activation=nn.Tanh),
+            sgd(),
+        ),
+        Training(with_weights(lambda k, m: nn.init.zeros_(m.weight)), sgd()),
     ],
     "EF805": [
         Training(
-            with_weights(lambda k, m: nn.init.normal_(m.weight, 0, 2), activation=nn.Tanh), sgd()
+            with_weights(lambda k, m: nn.init.normal_(m.weight, 0, 2), activation=nn.Tanh, out=64),
+            sgd(0.001),
+            F.mse_loss,
+            targets=lambda x, y: x,
         ),
     ],
     "EF806": [
         Training(with_weights(lambda k, m: nn.init.constant_(m.bias, -10)), sgd()),
     ],
-    "EF808": [
-        Training(
-            with_weights(lambda k, m: nn.init.constant_(m.weight, 0.01), activation=nn.Tanh),
-            sgd(),
-        ),
-    ],
+    "EF808": [Training(with_weights(of_rank_one, activation=nn.Tanh), sgd(1e-3))],
 }

@@ -91,7 +91,8 @@ class OutputActivation(Rule):
     Measured: the last activation before the output, as the graph has it, against the loss's kind.
 
     Error: softmax or logistic before a loss that applies it itself; softmax without logarithm,
-    or no log-softmax with a loss at chance's half, before nll. Warning: logistic before
+    or no log-softmax with a loss at chance's half, before nll; an activation before a squared
+    error whose targets lie beyond its range by a twentieth of their own. Warning: logistic before
     cross-entropy, ReLU, tanh and their like on logits. Note: log-softmax before cross-entropy,
     which does nothing.
 
@@ -160,10 +161,69 @@ def _from_log_probabilities(loss: LossRecord) -> _Verdict | None:
     return None
 
 
+_RANGES: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("relu", "softplus", "squared_relu"), (0.0, math.inf)),
+    **dict.fromkeys(("logistic", "sigmoid", "softmax", "hardsigmoid"), (0.0, 1.0)),
+    **dict.fromkeys(_BOUNDED, (-1.0, 1.0)),
+    "relu6": (0.0, 6.0),
+}
+
+
+def _within_reach(loss: LossRecord) -> _Verdict | None:
+    low, high = _RANGES.get(loss.final_activation, (-math.inf, math.inf))
+    slack = 0.05 * (loss.target_high - loss.target_low)
+    if not (loss.target_low < low - slack or loss.target_high > high + slack):
+        return None
+    targets = f"targets go from {figure(loss.target_low)} to {figure(loss.target_high)}"
+    remedy = f"return the numbers without {loss.final_activation}, or bring targets into its range"
+    return "error", f"The {targets}: the activation cannot get there.", remedy
+
+
 _VERDICTS: Mapping[str, Callable[[LossRecord], _Verdict | None]] = {
     "cross_entropy": _from_logits,
     "bce_logits": _from_logits,
     "nll": _from_log_probabilities,
+    "mse": _within_reach,
 }
 
-RULES = (LossFarFromChance, OutputActivation)
+
+class TargetsNotScaled(Rule):
+    """The targets of a squared error are far from variance one.
+
+    Gradients are as large as the targets, so that usual learning rates are too high, and outputs
+    have far to go from where any initialisation puts them.
+
+    Measured: the standard deviation of the batch's targets.
+
+    Warning from 30.
+
+    Remedy: divide the targets by their standard deviation, and multiply the answers back.
+    """
+
+    code = "EF403"
+    name = "targets-not-scaled"
+    level = "warning"
+    needs = ("loss",)
+    explains = ("EF401",)
+
+    def check(self, record: Record) -> list[Finding] | Skipped:
+        """At most one finding."""
+        loss = record.loss
+        assert loss is not None  # it is among the needs
+        if loss.kind != "mse" or not loss.chance >= _TARGETS**2:
+            return []
+        return [
+            self.finding(
+                "warning",
+                where="model",
+                measured=f"targets with a standard deviation of {figure(math.sqrt(loss.chance))}",
+                expected="targets of variance 1",
+                why="Gradients are as large as the targets: a usual learning rate is too high.",
+                remedy="divide the targets by their standard deviation, and multiply back later",
+            )
+        ]
+
+
+_TARGETS = 30.0
+
+RULES = (LossFarFromChance, OutputActivation, TargetsNotScaled)

@@ -29,6 +29,8 @@ _GROSS = 100.0
 """Factor from which one weight alone is worth a warning."""
 _GROSS_NORMALISED = 30.0
 """The same for weights before a normalisation, which forgives what is too small."""
+_GROSS_RECURRENT = 10.0
+"""The same for weights from state to state, with which every step multiplies anew."""
 _LOUD = 4.0
 """Growth of the second moment from which a loss far from chance, or saturation, may follow."""
 _FEWEST = 64
@@ -48,10 +50,11 @@ class WrongFanOrGain(Rule):
     whose scale is of no consequence: those with a normalisation after them, unless they are 30
     times too large, and output layers that are small.
 
-    Note; warning if the variance is 100 times too large. As grave as what follows from it, where
-    a measured vanishing or exploding is at least half accounted for by the weights named. PyTorch's
-    default and a fixed standard deviation, both of which many sound networks use, and weights that
-    a residual stream or another branch runs beside, are told only where something follows.
+    Note; warning if the variance is 100 times too large, of recurrent weights 10 times. As grave as
+    what follows from it, where a measured vanishing or exploding is at least half accounted for by
+    the weights named. PyTorch's default and a fixed standard deviation, both of which many sound
+    networks use, and weights that a residual stream or another branch runs beside, are told only
+    where something follows.
 
     Remedy: `ef.init_(model, inputs)`, or the variance that the finding names.
     """
@@ -84,7 +87,7 @@ class WrongFanOrGain(Rule):
     def _told(self, group: list[Misfit], explains: tuple[str, ...]) -> Finding:
         first, count = group[0], len(group)
         weight, factor = first.weight, first.factor
-        level: Level = "warning" if max(each.factor for each in group) >= _GROSS else "note"
+        level: Level = "warning" if any(_gross(each) for each in group) else "note"
         looks = f"; it looks like {first.looks_like}" if first.looks_like else ""
         return self.finding(
             level,
@@ -101,6 +104,12 @@ class WrongFanOrGain(Rule):
             f"by hand, multiply the standard deviation by {figure(1 / math.sqrt(factor))}",
             explains=explains,
         )
+
+
+def _gross(found: Misfit) -> bool:
+    """Whether one weight alone is worth a warning."""
+    recurrent = found.weight.role == "recurrent"
+    return found.factor >= (_GROSS_RECURRENT if recurrent else _GROSS)
 
 
 def _misfits(record: Record) -> list[Misfit]:

@@ -96,6 +96,7 @@ class SymmetricWeights(Rule):
     code = "EF303"
     name = "symmetric-weights"
     level = "error"
+    explains = ("EF103", "EF104", "EF105", "EF106", "EF201", "EF401")
 
     def check(self, record: Record) -> list[Finding] | Skipped:
         """One finding: the worst weight, and which others."""
@@ -141,6 +142,7 @@ class IdenticalClones(Rule):
     name = "identical-clones"
     level = "warning"
     needs = ("path",)
+    explains = ("EF102", "EF401")
 
     def check(self, record: Record) -> list[Finding] | Skipped:
         """At most one finding for clones side by side and one for clones on end."""
@@ -176,6 +178,7 @@ class IdenticalClones(Rule):
             expected="values of its own",
             why=why,
             remedy="initialise after copying: ef.init_(model, inputs)",
+            explains=self.explains if grave else (),  # side by side they add up
         )
 
 

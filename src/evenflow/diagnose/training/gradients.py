@@ -9,7 +9,7 @@ import numpy as np
 from evenflow.diagnose.finding import Finding, Level
 from evenflow.diagnose.rule import Skipped
 from evenflow.diagnose.training.rule import TrainingRule
-from evenflow.diagnose.training.series import hidden, late, since
+from evenflow.diagnose.training.series import LossCurve, ends, hidden, late, since
 from evenflow.diagnose.training.thresholds import Thresholds
 from evenflow.diagnose.words import figure, times
 from evenflow.record.run import Run, Series
@@ -33,21 +33,13 @@ def relative(run: Run) -> tuple[list[int], Series]:
 def depth_ratio(run: Run, samples: int) -> tuple[int, int, float, Series]:
     """First and last hidden layer, how much greater the gradient is at the first, and the same
     ratio at every sample; of parallel branches the strongest counts.
-
-    Ends are the greatest of a third of the layers each, so that one weak branch is no fault.
     """
     layers, values = relative(run)
-    third = max(1, len(layers) // 3) if len(layers) > 5 else 1
+    first, last = ends(values)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = strongest(values[:, :third]) / strongest(values[:, -third:])
+        ratio = first / last
     now = float(late(ratio[:, None], samples)[0])
     return layers[0], layers[-1], now, ratio
-
-
-def strongest(values: Series) -> Series:
-    """The greatest known of each sample; NaN where none is known."""
-    known = np.where(np.isnan(values), -np.inf, values).max(axis=1)
-    return np.where(np.isinf(known), np.nan, known)
 
 
 class ExplodingGradients(TrainingRule):
@@ -127,7 +119,7 @@ class VanishingGradients(TrainingRule):
     Measured: as for exploding-gradients, last hidden layer beside the first.
 
     Warning from a factor of 1e6, error from 1e12: SGD and Adam both learn with 1e-5 of the
-    gradient left, with 1e-7 Adam alone, with 1e-13 neither.
+    gradient left, with 1e-7 Adam alone, with 1e-13 neither. Note where the loss has halved.
 
     Remedy: weights that keep gradients level, ef.init_(model, inputs); another activation than
     the logistic; residual branches or normalisation.
@@ -147,6 +139,8 @@ class VanishingGradients(TrainingRule):
         if not ratio <= 1 / limits.vanishing_warning:
             return []
         level: Level = "error" if ratio <= 1 / limits.vanishing_error else "warning"
+        if LossCurve.of(run).halved:
+            level = "note"
         start = since(run, course <= 1 / limits.vanishing_warning)
         return [
             self.finding(

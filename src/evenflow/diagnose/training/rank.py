@@ -9,7 +9,7 @@ import numpy as np
 from evenflow.diagnose.finding import Finding, Level
 from evenflow.diagnose.rule import Skipped
 from evenflow.diagnose.training.rule import TrainingRule
-from evenflow.diagnose.training.series import hidden
+from evenflow.diagnose.training.series import LossCurve, hidden
 from evenflow.diagnose.training.thresholds import Thresholds
 from evenflow.diagnose.words import figure
 from evenflow.record.run import Run
@@ -22,9 +22,12 @@ class RankCollapse(TrainingRule):
     worth one unit, however wide. Dead or saturated networks end there too.
 
     Measured: the effective rank (tr C)²/tr C² of the covariance matrix C of a hidden layer's
-    outputs over the sampled examples, at the first sample, the tenth, and every hundredth.
+    outputs over the sampled examples, at wide intervals: beside that of the model's input at the
+    first sample, and by itself at the latest.
 
-    Error at 1.02 and below, warning at 1.2, of layers with eight outputs or more.
+    Error at 1.02 and below, warning at 1.2, of layers with eight outputs or more; at the first
+    sample only where the input's own rank is twice that, later on only where the loss has not
+    halved: a network that tells two classes apart needs one direction.
 
     Remedy: draw weights at random, ef.init_(model, inputs); look at what saturates or dies.
     """
@@ -44,7 +47,7 @@ class RankCollapse(TrainingRule):
         latest = int(measured[-1])
         now = {k: float(ranks[latest, k]) for k in wide if math.isfinite(ranks[latest, k])}
         found = [k for k, rank in now.items() if rank <= limits.rank_warning]
-        if not found:
+        if not found or not self._counts(run, latest, limits):
             return []
         worst = min(found, key=now.__getitem__)
         level: Level = "error" if now[worst] <= limits.rank_error else "warning"
@@ -60,6 +63,15 @@ class RankCollapse(TrainingRule):
                 remedy="draw its weights at random (ef.init_); equal weights stay equal",
             )
         ]
+
+    @staticmethod
+    def _counts(run: Run, sample: int, limits: Thresholds) -> bool:
+        """Whether there was more to tell apart, or whatever was lost is missed."""
+        if sample > 0:
+            return not LossCurve.of(run).halved
+        given = [k for k, layer in enumerate(run.layers) if layer.op == "input"]
+        own = run.forward["effective_rank"][sample, given]
+        return not (own <= 2 * limits.rank_warning).any()
 
 
 RULES = (RankCollapse,)

@@ -15,6 +15,7 @@ from evenflow.diagnose.training import (
     rank,
     setup,
     signal,
+    start,
     units,
     updates,
 )
@@ -29,6 +30,6 @@ def every_rule() -> tuple[Explained, ...]:
 @cache
 def training_rules() -> tuple[TrainingRule, ...]:
     """Every rule over a Run, in the order of the codes."""
-    modules = (finite, gradients, loss, precision, rank, setup, signal, units, updates)
+    modules = (finite, gradients, loss, precision, rank, setup, signal, start, units, updates)
     found = [rule() for module in modules for rule in module.RULES]
     return tuple(sorted(found, key=lambda rule: rule.code))

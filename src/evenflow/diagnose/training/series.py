@@ -41,6 +41,11 @@ class LossCurve:
             return 0.0
         return float(np.median(np.abs(np.diff(self.values, 2)))) / (0.6745 * 6**0.5)
 
+    @property
+    def halved(self) -> bool:
+        """Whether less than half of the first loss is left: whatever else shows, it learns."""
+        return self.start > 0 and self.end < 0.5 * self.start
+
     def fallen(self, part: float) -> bool:
         """Whether it has fallen by ``part`` of its start, and by more than it scatters."""
         bar = max(part * abs(self.start), 3 * self.scatter / 5**0.5)
@@ -58,6 +63,21 @@ def middle(series: Series) -> Series:
         warnings.simplefilter("ignore", RuntimeWarning)  # a tensor that was never measured
         found: Series = np.nanmedian(series, axis=0)
     return found
+
+
+def strongest(values: Series) -> Series:
+    """The greatest known of each sample; NaN where none is known."""
+    known = np.where(np.isnan(values), -np.inf, values).max(axis=1)
+    return np.where(np.isinf(known), np.nan, known)
+
+
+def ends(values: Series) -> tuple[Series, Series]:
+    """The strongest of the first and of the last columns, at every sample.
+
+    Ends are a third of more than five columns each, so that one weak branch is no fault.
+    """
+    third = max(1, values.shape[1] // 3) if values.shape[1] > 5 else 1
+    return strongest(values[:, :third]), strongest(values[:, -third:])
 
 
 def since(run: Run, true: NDArray[np.bool_]) -> int:

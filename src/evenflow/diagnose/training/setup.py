@@ -9,7 +9,7 @@ import numpy as np
 from evenflow.diagnose.finding import Finding, Level
 from evenflow.diagnose.rule import Skipped
 from evenflow.diagnose.training.rule import TrainingRule
-from evenflow.diagnose.training.series import LossCurve, matrices
+from evenflow.diagnose.training.series import LossCurve, late, matrices
 from evenflow.diagnose.training.thresholds import Thresholds
 from evenflow.diagnose.words import figure
 from evenflow.record.run import Ending, Run
@@ -25,8 +25,9 @@ class NotTrained(TrainingRule):
     gets a gradient.
 
     Warning where a matrix asks for a gradient and is in no group, or never gets one while others
-    do; and where a frozen one lies behind a trained one. Note where all frozen ones come before
-    all trained ones, as in fine-tuning.
+    do; where a frozen one lies behind a trained one, or still has the uniform distribution that
+    it was drawn from, which no training leaves behind. Note where all frozen ones come before all
+    trained ones otherwise, as in fine-tuning.
 
     Remedy: hand model.parameters() to the optimiser; requires_grad_(True) for what should learn.
     """
@@ -46,12 +47,14 @@ class NotTrained(TrainingRule):
         some = any(given[k] for k in learning)
         cut = [k for k in learning if some and not given[k]]
         behind = [k for k in frozen if learning and k > learning[0]]
+        drawn = [k for k in frozen if not behind and run.weights[k].uniform]
         found = []
         for level, places, what in (
             ("warning", loose, "it asks for a gradient and is in no group of the optimiser"),
             ("warning", cut, "no gradient ever comes to it"),
             ("warning", behind, "it is frozen, and trained layers come before it"),
-            ("note", [] if behind else frozen, "it is frozen, as everything before it"),
+            ("warning", drawn, "it is frozen, with values as an initialiser draws them"),
+            ("note", [] if behind or drawn else frozen, "it is frozen, as everything before it"),
         ):
             if places:
                 found.append(self._found(level, run, places, what))  # type: ignore[arg-type]
@@ -94,9 +97,11 @@ class LossMismatch(TrainingRule):
     Measured: the operations between the loss and the last weight, read off the loss's own graph
     of gradients.
 
-    Error: softmax before cross-entropy, softmax without a logarithm before nll, logistic before
-    the binary loss with logits, cross-entropy over a single class. Warning: ReLU, tanh or
-    logistic on the logits of cross-entropy.
+    Error: softmax before cross-entropy, softmax or nothing in the place of a log-softmax before
+    nll, logistic before the binary loss with logits, cross-entropy over a single class. Warning:
+    ReLU, tanh or logistic on the logits of cross-entropy; and before a squared error, where half
+    of the outputs lie at the activation's bound while a quarter of the loss is left: the targets
+    lie beyond it.
 
     Remedy: return logits, and apply softmax only where probabilities are read.
     """
@@ -104,13 +109,13 @@ class LossMismatch(TrainingRule):
     code = "EF705"
     name = "loss-mismatch"
     level = "error"
-    explains = ("EF706", "EF810", "EF811", "EF812")
+    explains = ("EF706", "EF802", "EF804", "EF805", "EF806", "EF808", "EF810", "EF811", "EF812")
 
-    def check(self, run: Run, _limits: Thresholds) -> list[Finding] | Skipped:
+    def check(self, run: Run, limits: Thresholds) -> list[Finding] | Skipped:
         """At most one finding."""
         if not run.ending.loss:
             return Skipped("the loss is of no kind that is known")
-        said = _mismatch(run.ending) or _one_class(run)
+        said = _mismatch(run.ending) or _one_class(run) or _out_of_reach(run, limits)
         if not said:
             return []
         level, measured, why = said
@@ -119,9 +124,9 @@ class LossMismatch(TrainingRule):
                 level,  # type: ignore[arg-type]
                 where="model",
                 measured=measured,
-                expected="plain logits before a loss that takes logits",
+                expected="outputs that can be what the loss asks for",
                 why=why,
-                remedy="return the logits as the last linear layer gives them",
+                remedy="return what the last linear layer gives",
             )
         ]
 
@@ -141,6 +146,8 @@ def _mismatch(ending: Ending) -> tuple[str, str, str] | None:
         return None
     if first == "softmax":
         return "error", "softmax before nll, without a logarithm", "It takes log-probabilities."
+    if first != "log_softmax":
+        return "error", "nll without a log-softmax before it", "It has no lower bound then."
     second = before[1] if first == "log_softmax" and len(before) > 1 else ""
     if second in ("softmax", "log_softmax"):
         level = "error" if second == "softmax" else "note"
@@ -149,6 +156,28 @@ def _mismatch(ending: Ending) -> tuple[str, str, str] | None:
         why = "Logits need every value: bounded or one-sided ones cannot become sure of an answer."
         return "warning", f"{second} on the logits of cross-entropy", why
     return None
+
+
+def _out_of_reach(run: Run, limits: Thresholds) -> tuple[str, str, str] | None:
+    """A bounded output before a squared error that its targets lie beyond."""
+    curve = LossCurve.of(run)
+    before = [name for name in run.ending.before if not name.startswith(_SHAPES)]
+    bounded = before and before[0] in ("relu", "sigmoid", "tanh", "hardtanh", "softplus")
+    if run.ending.loss not in _DISTANCES or not bounded or len(curve.values) < limits.settled:
+        return None
+    flat = float(late(run.forward["saturated_share"], limits.settled)[-1])
+    left = curve.end / curve.start if curve.start > 0 else 0.0
+    if not (flat >= limits.bounded_output and left >= limits.bounded_loss):
+        return None
+    return (
+        "warning",
+        f"{before[0]} before {run.ending.loss}, {flat:.0%} of the outputs at its bound, "
+        f"{left:.0%} of the loss left",
+        "The targets lie where the activation cannot get.",
+    )
+
+
+_DISTANCES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 
 
 def _one_class(run: Run) -> tuple[str, str, str] | None:
@@ -175,7 +204,7 @@ class TargetsOutOfRange(TrainingRule):
     code = "EF706"
     name = "targets-out-of-range"
     level = "error"
-    explains = ("EF701", "EF801", "EF802", "EF803", "EF805", "EF806", "EF811")
+    explains = ("EF701", "EF711", "EF801", "EF802", "EF803", "EF805", "EF806", "EF808", "EF811")
 
     def check(self, run: Run, limits: Thresholds) -> list[Finding] | Skipped:
         """At most one finding."""
@@ -240,7 +269,19 @@ class InputsUnscaled(TrainingRule):
     name = "inputs-unscaled"
     level = "warning"
     explains = (
-        *("EF701", "EF709", "EF710", "EF801", "EF802", "EF803", "EF804", "EF805", "EF806", "EF808"),
+        *(
+            "EF701",
+            "EF709",
+            "EF710",
+            "EF711",
+            "EF801",
+            "EF802",
+            "EF803",
+            "EF804",
+            "EF805",
+            "EF806",
+            "EF808",
+        ),
         *("EF811", "EF812"),
     )
 

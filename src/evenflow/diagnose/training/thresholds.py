@@ -23,6 +23,10 @@ class Thresholds:
     plateau_drop: float = 0.1
     """… and part of the whole fall of the loss that must lie behind it."""
 
+    start_factor: float = 2.0
+    """Part of chance, and what is added to it, above which a first loss is far off."""
+    start_margin: float = 0.5
+
     saturated_warning: float = 0.5
     """Part of the way from the share that is natural to all of a layer's elements."""
     saturated_error: float = 0.9
@@ -35,6 +39,11 @@ class Thresholds:
     """Effective rank of a hidden layer's outputs."""
     rank_error: float = 1.02
 
+    recurrence_warning: float = 3.0
+    """By how much weights from state to state may multiply it at the start."""
+    recurrence_error: float = 10.0
+    signal_warning: float = 3e5
+    """Factor by which the signal shrinks through depth before the first step."""
     vanishing_warning: float = 1e6
     """Factor by which gradients shrink from the last hidden layer to the first."""
     vanishing_error: float = 1e12
@@ -46,6 +55,8 @@ class Thresholds:
 
     update_high: float = 0.1
     """‖ΔW‖/‖W‖ of one step, in the median over matrices or of a single one."""
+    update_once: float = 0.6
+    """The same of a single step, where nothing is learned afterwards."""
     update_low: float = 1e-5
     update_uneven: float = 1e-4
     """One matrix's ratio beside the median of all."""
@@ -59,6 +70,11 @@ class Thresholds:
     unchanged_error: float = 0.9
     underflow: float = 0.5
     """Share of zeros among gradients of half-precision weights."""
+
+    bounded_output: float = 0.5
+    """Share of outputs at the bound of their activation …"""
+    bounded_loss: float = 0.25
+    """… and part of a squared loss that is left, from which on the bound is in the way."""
 
     input_high: float = 30.0
     """Root mean square of the model's input."""

@@ -9,7 +9,7 @@ import numpy as np
 from evenflow.diagnose.finding import Finding, Level
 from evenflow.diagnose.rule import Skipped
 from evenflow.diagnose.training.rule import TrainingRule
-from evenflow.diagnose.training.series import late, since
+from evenflow.diagnose.training.series import LossCurve, late, since
 from evenflow.diagnose.training.thresholds import Thresholds
 from evenflow.diagnose.words import figure
 from evenflow.errors import InputError
@@ -27,7 +27,8 @@ class Saturating(TrainingRule):
     of hidden activations with two flat tails (tanh, logistic, softsign, hard tanh).
 
     Warning from half way between the share under a standard normal and 1, error from nine tenths,
-    in the median of the last five samples.
+    in the median of the last five samples. Note where it has come about in a training whose loss
+    has halved: a network that is sure of its answers saturates.
 
     Remedy: a lower learning rate; smaller weights at the start; a normalisation before the
     activation.
@@ -54,9 +55,12 @@ class Saturating(TrainingRule):
         first = min(found, key=lambda k: (start[k] if start[k] >= 0 else math.inf, k))
         grave = any(now[k] >= natural[k] + limits.saturated_error * (1 - natural[k]) for k in found)
         layer = run.layers[first]
+        level: Level = "error" if grave else "warning"
+        if start[first] > 0 and LossCurve.of(run).halved:
+            level = "note"
         return [
             self.finding(
-                "error" if grave else "warning",
+                level,
                 where=layer.name,
                 others=tuple(run.layers[k].name for k in found if k != first),
                 measured=f"{now[first]:.0%} of the elements lie where {layer.activation} is flat, "
@@ -79,7 +83,8 @@ class Dying(TrainingRule):
     Measured: the share of units whose slope is exactly 0 on all sampled examples and positions,
     in the median of the last five samples.
 
-    Warning from 3/4 of a layer's units, error from 95 %.
+    Warning from 3/4 of a layer's units, error from 95 %. Note where the loss has halved all the
+    same, and less than 95 % are dead.
 
     Remedy: a lower learning rate, biases of zero or slightly above, centred inputs, or an
     activation with a slope on both sides (leaky ReLU, GELU).
@@ -102,6 +107,8 @@ class Dying(TrainingRule):
         worst = max(found, key=lambda k: now[k])
         start = since(run, share[:, worst] >= limits.dead_warning)
         level: Level = "error" if now[worst] >= limits.dead_error else "warning"
+        if level == "warning" and LossCurve.of(run).halved:
+            level = "note"
         return [
             self.finding(
                 level,

@@ -16,10 +16,12 @@ _NO_UPDATES = Skipped("no optimiser was given, so its updates are not known")
 
 
 def _ratios(run: Run) -> tuple[list[int], Series]:
-    """Trained matrices, and ‖ΔW‖/‖W‖ of each at every sample."""
-    ratios = run.gradients["update_ratio"]
+    """Trained matrices that do not start at zero, and ‖ΔW‖/‖W‖ of each at every sample."""
+    ratios, starts = run.gradients["update_ratio"], run.gradients["weight_rms"][0]
     known = [
-        k for k in matrices(run) if np.isfinite(ratios[:, k]).any() and run.weights[k].trainable
+        k
+        for k in matrices(run)
+        if np.isfinite(ratios[:, k]).any() and run.weights[k].trainable and starts[k] != 0
     ]
     return known, ratios[:, known]
 
@@ -30,10 +32,13 @@ class LearningRateHigh(TrainingRule):
     A step that changes weights by a tenth of themselves forgets what the last ones learned: the
     loss jumps, units die or saturate, and where it goes on the weights run away.
 
-    Measured: ‖ΔW‖/‖W‖ of one step, in the median over the matrices, at the second greatest of the
-    samples: a network that has died no longer moves.
+    Measured: ‖ΔW‖/‖W‖ of one step, in the median over the matrices: at the second greatest of
+    the samples, since a first step may be longer than the others; at the greatest, where the
+    training then stood still or ran into NaN: a network that has died no longer moves.
 
-    Warning from 0.1, error where the loss has not fallen either.
+    Warning from 0.1, error where the loss has not fallen either; error from 0.6 of a single step
+    after which the loss did not halve (sound trainings of the bank stay below 0.35, those with
+    too high a rate lie above 1.2), and from 0.1 where NaN followed.
 
     Remedy: divide the learning rate until the ratio is near 1e-3.
     """
@@ -51,14 +56,19 @@ class LearningRateHigh(TrainingRule):
         known, ratios = _ratios(run)
         if not known:
             return _NO_UPDATES
-        if len(run.steps) < 2:
+        broken = bool(run.happened("nonfinite"))
+        if len(run.steps) < 2 and not broken:
             return Skipped("one step alone says little of the learning rate")
         each = middle(ratios.T)
-        typical = float(np.sort(each[np.isfinite(each)])[-2:][0])
-        if not typical >= limits.update_high:
-            return []
+        second, greatest = np.sort(each[np.isfinite(each)])[-2:][[0, -1]].tolist()
         curve = LossCurve.of(run)
         learns = len(curve.values) >= limits.settled and curve.fallen(limits.learning_drop)
+        once = limits.update_high if broken else limits.update_once
+        lost = broken or (len(curve.values) >= limits.settled and not curve.halved)
+        typical = greatest if greatest >= once and lost else second
+        if not typical >= limits.update_high:
+            return []
+        learns = learns and typical == second
         level: Level = "warning" if learns else "error"
         rate = float(run.learning_rate[0])
         return [
@@ -164,7 +174,8 @@ class UnevenUpdates(TrainingRule):
 
     Measured: ‖ΔW‖/‖W‖ of each matrix, in the median over samples.
 
-    Warning from 0.1 where the median of all matrices is below a tenth of that.
+    Warning from 0.1 where the median of all matrices is below a tenth of that; note where the loss
+    has halved all the same.
 
     Remedy: larger weights in that layer at the start, or a learning rate of its own.
     """
@@ -186,7 +197,7 @@ class UnevenUpdates(TrainingRule):
         worst = max(found, key=lambda k: usual[k])
         return [
             self.finding(
-                "warning",
+                "note" if LossCurve.of(run).halved else "warning",
                 where=run.weights[known[worst]].name,
                 others=tuple(run.weights[known[k]].name for k in found if k != worst),
                 measured=f"each step changes it by {usual[worst]:.0%} of itself, other matrices "
@@ -203,7 +214,8 @@ class LayerNotLearning(TrainingRule):
 
     Measured: ‖ΔW‖/‖W‖ of each trained matrix, in the median over samples.
 
-    Warning where it is less than 1e-4 of the median of all, or 0.
+    Warning where it is less than 1e-4 of the median of all, or 0; note where the loss has halved
+    without it.
 
     Remedy: look at what keeps gradients from it: a detach, a dead or saturated layer behind it, a
     branch that is never taken, a learning rate of its own.
@@ -227,7 +239,7 @@ class LayerNotLearning(TrainingRule):
         first = found[0]
         return [
             self.finding(
-                "warning",
+                "note" if LossCurve.of(run).halved else "warning",
                 where=run.weights[known[first]].name,
                 others=tuple(run.weights[known[k]].name for k in found[1:]),
                 measured=f"a step changes it by {figure(float(usual[first]))} of itself, other "
