@@ -1,15 +1,17 @@
 """How level a plan keeps the networks of ``benchmarks/derive_models``, beside their defaults.
 
-For each network the squared norm of an example at the outputs of its blocks (residual sums; where
-there are none, of its weights), largest over smallest, measured over a few draws of the weights:
-forwards, and of the gradients from a random unit cotangent at the outputs.
+For each network the squared norm of an example at the ends of its blocks, largest over smallest,
+measured over a few draws of the weights: forwards, and of the gradients from a random unit
+cotangent at the outputs; and measured over what the plan's note says of them.
 
-    python benchmarks/levels.py [--only NAME …] [--draws N]
+    python benchmarks/levels.py [--only NAME …] [--draws N] [--notes]
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import sys
 from math import prod
 from pathlib import Path
@@ -23,7 +25,9 @@ from benchmarks.derive import Measured, observe
 from benchmarks.derive_models import Entry, load
 
 from evenflow.graph.graph import Graph
+from evenflow.planning.plan import Plan
 from evenflow.planning.residual import residual_sums
+from evenflow.planning.stages import chains, stages
 from evenflow.planning.uses import uses
 from evenflow.torch.api import plan
 from evenflow.torch.apply import apply_
@@ -31,38 +35,40 @@ from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
 from evenflow.torch.trace import trace
 
+Pair = tuple[float, float]
 
-def streams(graph: Graph) -> list[list[str]]:
-    """Ends of blocks, stream by stream: residual sums; without any, outputs of weights."""
+
+def spans(graph: Graph, found: Measured) -> Pair:
+    """Largest over smallest squared norm over any blocks that lead to one another, both ways."""
     readings = uses(graph)
-    found: dict[str, list[str]] = {}
-    for each in residual_sums(graph, readings):
-        found.setdefault(each.stream, []).append(each.node)
-    if found:
-        return list(found.values())
-    nodes = {use.node for each in readings.values() for use in each if use.fan_in}
-    return [[n.name for n in graph.nodes if n.name in nodes and n.name != graph.outputs[0]]]
-
-
-def spans(graph: Graph, found: Measured) -> tuple[float, float]:
-    """Largest over smallest squared norm on any stream, forwards and backwards."""
+    known = stages(graph, readings, residual_sums(graph, readings))
+    blocks = [[name for place in chain for name in known[place].outputs] for chain in chains(known)]
     ahead, behind = (
-        max(_span(graph, stream, values) for stream in streams(graph))
+        max((_span(graph, names, values) for names in blocks), default=1.0)
         for values in (found.forward, found.backward)
     )
     return ahead, behind
 
 
-def _span(graph: Graph, stream: list[str], values: dict[str, list[float]]) -> float:
+def _span(graph: Graph, names: list[str], values: dict[str, list[float]]) -> float:
     norms = [
         prod(graph.shape(name)[1:]) * float(np.mean(values[name]))
-        for name in stream
+        for name in names
         if name in values and np.mean(values[name]) > 0
     ]
     return max(norms) / min(norms) if norms else 1.0
 
 
-def measure(entry: Entry, scheme: str, draws: int) -> tuple[float, float, tuple[str, ...]]:
+def printed(planned: Plan) -> Pair:
+    """The price that a plan's notes name."""
+    number = r"×([0-9.e+-]+)"
+    for note in planned.notes:
+        if found := re.search(rf"an example ranges {number}.* its gradient {number}", note):
+            return float(found[1]), float(found[2])
+    return math.nan, math.nan
+
+
+def measure(entry: Entry, scheme: str, draws: int) -> tuple[Pair, Plan | None]:
     torch.manual_seed(0)
     model, inputs = entry.build()
     call, parameters = Call.of(inputs), ModelParameters(model)
@@ -76,7 +82,19 @@ def measure(entry: Entry, scheme: str, draws: int) -> tuple[float, float, tuple[
             torch.manual_seed(1000 + draw)
             model.load_state_dict(entry.build()[0].state_dict())
         observe(traced, parameters, call, found, draw)
-    return *spans(traced.graph, found), planned.notes if planned is not None else ()
+    return spans(traced.graph, found), planned
+
+
+def row(entry: Entry, draws: int, *, notes: bool) -> str:
+    (ahead, behind), planned = measure(entry, "auto", draws)
+    assert planned is not None
+    theirs = measure(entry, "default", draws)[0]
+    said = printed(planned)
+    line = (
+        f"{ahead:10.3g} {ahead / said[0]:8.2f} {behind:11.3g} {behind / said[1]:8.2f}   "
+        f"{theirs[0]:9.3g} {theirs[1]:10.3g}"
+    )
+    return "\n    ".join([line, *(planned.notes if notes else ())])
 
 
 def main() -> None:
@@ -86,26 +104,18 @@ def main() -> None:
     parser.add_argument("--notes", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{'network':26} {'auto: forwards':>15} {'backwards':>10}", end="   ")
+    print(
+        f"{'network':26} {'auto: fwd':>10} {'/ said':>8} {'backwards':>11} {'/ said':>8}", end="   "
+    )
     print(f"{'default:':>9} {'backwards':>10}")
     for name, entry in load().items():
         if options.only and name not in options.only and entry.family not in options.only:
             continue
         try:
-            *ours, notes = measure(entry, "auto", options.draws)
-            theirs = measure(entry, "default", options.draws)[:2]
+            line = row(entry, options.draws, notes=options.notes)
         except Exception as error:  # one network that fails must not hide the others
-            print(
-                f"{name:26} {type(error).__name__}: {str(error).splitlines()[0][:90]}", flush=True
-            )
-            continue
-        print(
-            f"{name:26} {ours[0]:15.3g} {ours[1]:10.3g}   {theirs[0]:9.3g} {theirs[1]:10.3g}",
-            flush=True,
-        )
-        if options.notes:
-            for note in notes:
-                print(f"    {note}")
+            line = f"{type(error).__name__}: {str(error).splitlines()[0][:90]}"
+        print(f"{name:26} {line}", flush=True)
 
 
 if __name__ == "__main__":

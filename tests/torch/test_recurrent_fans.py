@@ -121,7 +121,7 @@ def test_only_the_first_layer_reads_the_input():
     assert sources == {
         "weight_ih_l0": "input",
         "weight_hh_l0": "",
-        "weight_ih_l1": "",
+        "weight_ih_l1": "gru",
         "weight_hh_l1": "",
     }
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from evenflow.graph.graph import Graph, Node, Ref
 from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
 from evenflow.theory.activations import Activation, find
+from evenflow.theory.cells import CELL_GAINS
 
 PRELU_SLOPE = 0.25
 """He et al. 2015: the slope of a PReLU before training."""
 _TRANSPARENT = ORDER_ONLY | PARTS | {"dropout", "feature_dropout", "constant_pad_nd", "pad"}
-_POOLS = ("max_pool", "avg_pool", "adaptive_")
+POOLS = ("max_pool", "avg_pool", "adaptive_")
 NORMS = frozenset(
     {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "standardise"}
 )
@@ -37,6 +38,14 @@ def before(graph: Graph, source: str) -> Before | None:
     return Before(activation, node.name, producer is not None and producer.op in NORMS)
 
 
+def cell_before(graph: Graph, source: str) -> str:
+    """Kind of the recurrent cell whose states are the value ``source``: "lstm" or "gru"; "" for
+    none."""
+    node = _walk(graph, source)
+    kind = node.op.removesuffix("_cell") if node is not None else ""
+    return kind if kind in CELL_GAINS else ""
+
+
 def _activation(node: Node | None) -> Activation | None:
     """What an operation computes element by element; a PReLU at the slope that it starts with."""
     if node is not None and node.op == "prelu":
@@ -47,7 +56,7 @@ def _activation(node: Node | None) -> Activation | None:
 def _walk(graph: Graph, name: str) -> Node | None:
     """The nearest operation behind ``name`` that does more than pool, reorder or drop."""
     node = graph.node(name)
-    while node is not None and (node.op in _TRANSPARENT or node.op.startswith(_POOLS)):
+    while node is not None and (node.op in _TRANSPARENT or node.op.startswith(POOLS)):
         node = graph.node(_input(node))
     return node
 

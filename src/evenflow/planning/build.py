@@ -9,9 +9,9 @@ from statistics import median
 from evenflow.errors import ActivationError
 from evenflow.graph.graph import Graph, Parameter
 from evenflow.graph.moments import Moments
-from evenflow.graph.propagate import propagate, propagate_forwards
+from evenflow.graph.propagate import Derivation, propagate, propagate_forwards
 from evenflow.planning.attention import scaled_queries
-from evenflow.planning.before import before, free_depth
+from evenflow.planning.before import before, cell_before, free_depth
 from evenflow.planning.branches import Residual, scaled_branches
 from evenflow.planning.distributions import (
     Blocks,
@@ -22,6 +22,7 @@ from evenflow.planning.distributions import (
     Simple,
 )
 from evenflow.planning.head import quiet_heads
+from evenflow.planning.levelled import levelled
 from evenflow.planning.operating_point import OperatingPoint, operating_point
 from evenflow.planning.outlook import outlook
 from evenflow.planning.plain import magnitude_entry, plain_entry
@@ -29,8 +30,10 @@ from evenflow.planning.plan import Entry, Plan
 from evenflow.planning.residual import residual_sums
 from evenflow.planning.scaling import moments
 from evenflow.planning.schemes import Scheme, Site, formula, knows_gains, scheme
+from evenflow.planning.stages import stages
 from evenflow.planning.uses import Use, uses
 from evenflow.theory.activations import Activation
+from evenflow.theory.cells import CELL_GAINS
 from evenflow.theory.gain import gain
 
 Points = Mapping[Activation, OperatingPoint]
@@ -79,11 +82,18 @@ def build_plan(
     def ahead(entries: Mapping[str, Entry]) -> Mapping[str, Moments]:
         return propagate_forwards(graph, known(entries), inputs)
 
+    def derived_with(entries: Mapping[str, Entry]) -> Derivation:
+        return propagate(graph, known(entries), inputs)
+
+    sums = residual_sums(graph, readings)
+    blocks = stages(graph, readings, sums)
     if derived:
         entries = scaled_queries(graph, entries, readings, ahead)
-        entries = scaled_branches(entries, residual_sums(graph, readings), ahead, residual)
+        entries = scaled_branches(entries, sums, ahead, residual)
+        loudest = min((point.q for point in points.values()), default=1.0)
+        entries = levelled(graph, entries, blocks, derived_with, loudest)
         entries = quiet_heads(graph, entries, readings, ahead)
-    notes = (*notes, *outlook(graph, propagate(graph, known(entries), inputs)))
+    notes = (*notes, *outlook(graph, derived_with(entries), blocks))
     if graph.trace != "export":
         notes = (*notes, f"the graph was had by a {graph.trace}")
     return Plan(scheme_name, entries, notes)
@@ -154,13 +164,23 @@ class _Planner:
     def _gains(self, use: Use) -> _Gains:
         found = before(self.graph, use.source)
         if found is None:
-            return _Gains(1.0, 1.0, "no activation before it")
+            return self._cell_gains(use)
         point = None if found.pinned else self.points.get(found.activation)
         q = 1.0 if point is None else point.q
         name = found.activation.name
         at = gain(found.activation, q=q)
         words = f"after {name} at q = {q:.3g}: E_f = {at.forward:.4g}, E_b = {at.backward:.4g}"
         return _Gains(at.forward, at.backward, words)
+
+    def _cell_gains(self, use: Use) -> _Gains:
+        kind = cell_before(self.graph, use.source)
+        if not kind:
+            own = use.role == "recurrent" and not use.source
+            return _Gains(1.0, 1.0, "of its own state" if own else "no activation before it")
+        cell = CELL_GAINS[kind]
+        gain = 1 / cell.entering if use.role == "recurrent" else cell.passed
+        beside = ", recurrent weights beside it" if use.role == "recurrent" else ""
+        return _Gains(gain, gain, f"after {kind} states{beside}: E_f = E_b = {gain:.4g}")
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def quiet_heads(
         (use, node)
         for each in readings.values()
         for use in each
-        if (node := _returned(graph, use)) is not None and use.fan_out < use.fan_in
+        if (node := _of_outputs(graph, use)) is not None and use.fan_out < use.fan_in
     ]
     if not heads:
         return given
@@ -58,15 +58,15 @@ def quiet_heads(
     return given
 
 
-def _returned(graph: Graph, use: Use) -> Node | None:
+def _of_outputs(graph: Graph, use: Use) -> Node | None:
     """The operation of a linear weight, if the model returns its result as it is."""
     node = graph.node(use.node)
     if use.role != "linear" or node is None or use.magnitude:
         return None
-    return node if node.name in _origins(graph) else None
+    return node if node.name in origins(graph) else None
 
 
-def _origins(graph: Graph) -> set[str]:
+def origins(graph: Graph) -> set[str]:
     """What the outputs are, seen through reshaping."""
     found = set()
     for name in graph.outputs:

@@ -1,75 +1,80 @@
 """Outlook: what a plan will do at depth, told from its derivation before anything is written.
 
-The squared norm of an example (elements × second moment) is followed along the outputs of the
-weights and the residual sums, forwards and backwards, against where it begins and where it ends.
+Told are the squared norms of an example (elements × second moment): how level they are over the
+blocks, and where on the way through all weights and sums one is lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from math import prod
-from operator import itemgetter
 
 from evenflow.graph.graph import Graph, Node
-from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import Derivation
+from evenflow.planning.levels import LEVEL, Levels, Span, levels, span, squared_norms
+from evenflow.planning.stages import Stage
 
 BOUND = 1e4
 """Factor in squared norm beyond which a signal counts as lost: 100 in root mean square."""
 _PLACES = ("linear", "conv", "matmul", "addmm", "mm", "bmm", "einsum", "lstm", "gru", "rnn", "add")
 
 
-@dataclass(frozen=True)
-class Travelled:
-    """How far squared norms come on one way through the network."""
-
-    lowest: float
-    lowest_at: str
-    highest: float
-    highest_at: str
-
-
-def outlook(graph: Graph, derivation: Derivation) -> tuple[str, ...]:
-    """What has to be known before the plan is applied; () if every signal stays in bounds."""
+def outlook(graph: Graph, derivation: Derivation, stages: tuple[Stage, ...]) -> tuple[str, ...]:
+    """What has to be known before the plan is applied: its price in both directions, and every
+    signal that leaves the bounds."""
     said = []
-    ahead = travelled(graph, derivation.forward, first=True)
-    behind = travelled(graph, derivation.backward, first=False)
-    for way, what in ((ahead, "activations"), (behind, "gradients")):
-        if way is not None:
-            said += list(_warnings(way, what))
+    found = levels(graph, derivation, stages)
+    if found is not None:
+        said.append(_price(graph, found, any(stage.held for stage in stages)))
+    said += _lost(graph, squared_norms(graph, derivation.forward), "activations", first=True)
+    said += _lost(graph, squared_norms(graph, derivation.backward), "gradients", first=False)
     return tuple(said)
 
 
-def _warnings(way: Travelled, what: str) -> Iterator[str]:
-    if way.lowest < 1 / BOUND:
+def _price(graph: Graph, found: Levels, held: bool) -> str:
+    """How far squared norms range over the blocks, both ways, and where if that is far."""
+    ahead = _said(graph, found.forward, LEVEL)
+    behind = _said(graph, found.backward, found.gradient_bound)
+    sentence = (
+        f"over {found.blocks} blocks the squared norm of an example ranges {ahead}, that of its "
+        f"gradient {behind}"
+    )
+    uneven = found.forward.factor > LEVEL or found.backward.factor > found.gradient_bound
+    if held and uneven:
+        sentence += "; normalisations hold the level of elements, which no weight then changes"
+    return sentence
+
+
+def _said(graph: Graph, found: Span, bound: float) -> str:
+    factor = f"×{found.factor:.3g}"
+    if found.factor <= bound:
+        return factor
+    low, high = place_of(graph, found.lowest_at), place_of(graph, found.highest_at)
+    return f"{factor} (from {low} to {high})"
+
+
+def _lost(graph: Graph, norms: Mapping[str, float], what: str, *, first: bool) -> Iterator[str]:
+    """Warnings of norms out of bounds beside that of the first place (or of the last one)."""
+    names = [node.name for node in graph.nodes if _counts(node) and norms.get(node.name, 0.0) > 0]
+    if len(names) < 2:
+        return
+    start, way = norms[names[0 if first else -1]], span(norms, names)
+    if way.lowest < start / BOUND:
         yield (
-            f"{what} vanish: by the derivation their squared norm falls to ×{way.lowest:.2g} at "
-            f"{way.lowest_at}"
+            f"{what} vanish: by the derivation their squared norm falls to "
+            f"×{way.lowest / start:.2g} at {place_of(graph, way.lowest_at)}"
         )
-    if way.highest > BOUND:
+    if way.highest > start * BOUND:
         yield (
-            f"{what} explode: by the derivation their squared norm grows to ×{way.highest:.2g} at "
-            f"{way.highest_at}"
+            f"{what} explode: by the derivation their squared norm grows to "
+            f"×{way.highest / start:.2g} at {place_of(graph, way.highest_at)}"
         )
 
 
-def travelled(graph: Graph, moments: Mapping[str, Moments], *, first: bool) -> Travelled | None:
-    """Lowest and highest squared norm over the network, as ratios to that of the first place (or
-    of the last one); None where fewer than two places are known."""
-    places = [node for node in graph.nodes if _counts(node, moments)]
-    norms = [(n, prod(n.shape[1:]) * moments[n.name].second) for n in places]
-    norms = [(node, norm) for node, norm in norms if norm > 0]
-    if len(norms) < 2:
-        return None
-    start = norms[0 if first else -1][1]
-    low, high = min(norms, key=itemgetter(1)), max(norms, key=itemgetter(1))
-    return Travelled(low[1] / start, _place(low[0]), high[1] / start, _place(high[0]))
+def _counts(node: Node) -> bool:
+    return node.op.startswith(_PLACES) and len(node.shape) > 1
 
 
-def _counts(node: Node, moments: Mapping[str, Moments]) -> bool:
-    return node.op.startswith(_PLACES) and node.name in moments and len(node.shape) > 1
-
-
-def _place(node: Node) -> str:
-    return f"{node.layer or node.name} ({node.op})"
+def place_of(graph: Graph, name: str) -> str:
+    """Where a value is computed, in the user's words."""
+    node = graph.node(name)
+    return f"{node.layer or name} ({node.op})" if node is not None else name

@@ -19,7 +19,8 @@ class RecurrentWeight(NamedTuple):
     gates: int
     """How many matrices lie on top of each other in it."""
     source: str
-    """The tensor that it is applied to; "" for the hidden state."""
+    """The tensor that it is applied to; the operation itself where that is the layer before; "" for
+    the hidden state."""
 
 
 def recurrent_weights(node: Node) -> Iterator[RecurrentWeight]:
@@ -40,6 +41,6 @@ def recurrent_weights(node: Node) -> Iterator[RecurrentWeight]:
     each = len(names) // (directions * layers) if isinstance(layers, int) else len(names)
     for place, name in enumerate(names):
         layer, position = divmod(place, each)
-        first = position == 0 and layer < directions  # later layers read the ones before them
         projection = position == each - 1 and each % 2 == 1  # an LSTM with proj_size
-        yield RecurrentWeight(name, 1 if projection else gates, source if first else "")
+        after = source if layer < directions else node.name
+        yield RecurrentWeight(name, 1 if projection else gates, "" if position else after)
