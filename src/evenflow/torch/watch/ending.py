@@ -19,6 +19,8 @@ _LOSSES = (
     "ctc_loss",
 )
 _WEIGHTED = ("addmm", "mm", "bmm", "convolution", "native_layer_norm", "native_batch_norm")
+_MEAN = 1
+"""Reduction to the mean, as the graph of gradients keeps it."""
 _MOST = 24
 """Operations that are looked at, from the loss towards the network."""
 
@@ -26,7 +28,7 @@ _MOST = 24
 def ending_of(loss: torch.Tensor) -> Ending:
     """The loss's kind, and the operations between it and the last weight, the last first."""
     node = loss.grad_fn
-    kind, before = "", list[str]()
+    kind, before, mean = "", list[str](), False
     for _ in range(_MOST):
         if node is None:
             break
@@ -36,10 +38,11 @@ def ending_of(loss: torch.Tensor) -> Ending:
         known = next((loss for loss in _LOSSES if name.startswith(loss)), "")
         if known and not kind:
             kind = name if name.endswith("with_logits") else known
+            mean = node is loss.grad_fn and getattr(node, "_saved_reduction", 0) == _MEAN
         elif kind:
             before.append(name)
         node = next((each for each, _ in node.next_functions if each is not None), None)
-    return Ending(kind, tuple(before))
+    return Ending(kind, tuple(before), mean)
 
 
 def _plain(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from ctypes import c_float
 from typing import Any
 
@@ -30,11 +29,9 @@ class LastCall:
         self._ends = [trainable[0], trainable[-1]] if trainable and on_host else []
         self.told: set[str] = set()
 
-    def follow(
-        self, guard: Callable[[Callable[..., None]], Callable[..., None]]
-    ) -> RemovableHandle:
+    def follow(self) -> RemovableHandle:
         """Keep what the model is called with from now on."""
-        return self._model.register_forward_pre_hook(guard(self._keep), with_kwargs=True)
+        return self._model.register_forward_pre_hook(self._keep, with_kwargs=True)
 
     def forget(self) -> None:
         """Let the batch go."""
@@ -42,7 +39,7 @@ class LastCall:
 
     def cause(self) -> Cause | None:
         """Where NaN or infinity began, if the gradients now hold any; told once."""
-        if "cause" in self.told or self._call is None or not any(map(_bad, self._ends)):
+        if not any(map(_bad, self._ends)) or "cause" in self.told or self._call is None:
             return None
         self.told.add("cause")
         return autopsy(self._model, *self._call, self._weights)
@@ -55,7 +52,7 @@ class LastCall:
 def _bad(parameter: torch.Tensor) -> bool:
     """Whether a gradient begins with what is no number."""
     gradient = parameter.grad
-    if gradient is None or not gradient.numel() or gradient.layout != torch.strided:
+    if gradient is None or gradient.layout is not torch.strided or not gradient.data_ptr():
         return False
     if gradient.dtype is torch.float32:  # by far the quickest way to see one element
         return not math.isfinite(c_float.from_address(gradient.data_ptr()).value)

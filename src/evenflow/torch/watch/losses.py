@@ -17,11 +17,10 @@ class Losses:
     def add(self, loss: torch.Tensor | float) -> bool:
         """Add a step's loss; False where it is known at once not to be finite."""
         if isinstance(loss, torch.Tensor):
-            detached = loss.detach()
-            if detached.device.type != "cpu":
-                self._waiting.append(detached.reshape(()))
+            if not loss.is_cpu:
+                self._waiting.append(loss.detach().reshape(()))
                 return True
-            loss = detached.item()
+            loss = loss.item()
         self._numbers.append(float(loss))
         return math.isfinite(self._numbers[-1])
 

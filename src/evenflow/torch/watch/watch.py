@@ -181,7 +181,7 @@ class Watch:
             self._handles.append(optimiser.register_step_pre_hook(before))
             self._updates.after_step(optimiser, after)
         if not self._compiled:
-            self._handles.append(self._last_call.follow(self._guarded))
+            self._handles.append(self._last_call.follow())
 
     def _meta(self) -> dict[str, str]:
         versions = {"evenflow": __version__, "torch": torch.__version__}
