@@ -4,7 +4,7 @@ Each way is run A/B/A in alternation, in one process; the figures are ratios of 
 that of the plain loops around it, median and mean, after a first run of each that is not counted.
 Peak memory is of a process of its own. Peers that are not installed are left out, and named.
 
-python benchmarks/watch.py [--quick]
+python benchmarks/watch.py [--quick] [WORD IN THE NAME OF A WAY …]
 """
 
 from __future__ import annotations
@@ -17,19 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
-from collections.abc import Callable
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from watch_peers import NEEDS, PEERS, Loop
 
 import evenflow as ef
 
 torch.set_num_threads(1)
-Step = Callable[[], torch.Tensor]
 
 
 def perceptron() -> tuple[nn.Module, torch.Tensor]:
@@ -53,7 +50,7 @@ NETWORKS = {"MLP 10×256, batch 128": perceptron, "conv net, batch 64": convolut
 
 @contextlib.contextmanager
 def plain(_model, _optimizer):
-    yield lambda _loss: None
+    yield Loop()
 
 
 def evenflow(every):
@@ -63,84 +60,16 @@ def evenflow(every):
             tempfile.TemporaryDirectory() as out,
             ef.watch(model, optimizer=optimizer, every=every, out=out) as w,
         ):
-            yield lambda loss: w.step(loss=loss)
+            yield Loop(lambda loss: w.step(loss=loss))
 
     return way
-
-
-@contextlib.contextmanager
-def naive(model, _optimizer):
-    """What one writes in five minutes: a hook on each layer, an .item() for each number."""
-    told = {}
-
-    def forward(module, _args, output):
-        told[module, "f"] = (output.mean().item(), output.std().item(), output.abs().max().item())
-
-        def gradient(g):
-            told[module, "b"] = (g.mean().item(), g.std().item(), g.abs().max().item())
-
-        output.register_hook(gradient)
-
-    leaves = [m for m in model.modules() if not list(m.children())]
-    handles = [m.register_forward_hook(forward) for m in leaves]
-
-    def step(_loss):
-        for name, p in model.named_parameters():
-            told[name] = (p.grad.std().item(), torch.histc(p.grad, 32))
-
-    yield step
-    for handle in handles:
-        handle.remove()
-
-
-@contextlib.contextmanager
-def anomaly(_model, _optimizer):
-    with warnings.catch_warnings(), torch.autograd.detect_anomaly(check_nan=True):
-        warnings.simplefilter("ignore")
-        yield lambda _loss: None
-
-
-@contextlib.contextmanager
-def tensorboard(model, _optimizer):
-    from torch.utils.tensorboard import SummaryWriter
-
-    with tempfile.TemporaryDirectory() as folder:
-        writer, n = SummaryWriter(folder), iter(range(10**9))
-
-        def step(loss):
-            k = next(n)
-            for name, p in model.named_parameters():
-                writer.add_histogram(name, p, k)
-                writer.add_histogram(f"{name}.grad", p.grad, k)
-            writer.add_scalar("loss", loss.item(), k)
-
-        yield step
-        writer.close()
-
-
-@contextlib.contextmanager
-def wandb_watch(model, _optimizer):
-    import wandb
-
-    with tempfile.TemporaryDirectory() as folder:
-        run = wandb.init(mode="offline", dir=folder, settings=wandb.Settings(silent=True))
-        run.watch(model, log="all", log_freq=1)
-        yield lambda loss: run.log({"loss": loss.item()})
-        run.finish(quiet=True)
 
 
 WAYS = {
     "evenflow, each step": evenflow(1),
     "evenflow, default (every 10)": evenflow(10),
     "evenflow, every 50": evenflow(50),
-    "hooks with .item()": naive,
-    "detect_anomaly": anomaly,
-    "TensorBoard histograms, each step": tensorboard,
-    "wandb.watch(log='all'), each step": wandb_watch,
-}
-NEEDS = {
-    "TensorBoard histograms, each step": "tensorboard",
-    "wandb.watch(log='all'), each step": "wandb",
+    **PEERS,
 }
 
 
@@ -150,14 +79,16 @@ def loop(network, way, steps: int) -> float:
     model, x = NETWORKS[network]()
     y = torch.randint(0, 10, (len(x),))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    with way(model, optimizer) as step:
+    with way(model, optimizer) as hooked:
         start = time.process_time()
         for _ in range(steps):
             optimizer.zero_grad()
-            loss = F.cross_entropy(model(x), y)
-            loss.backward()
+            output = model(x)
+            loss = hooked.criterion(output, y)
+            with hooked.around(output, y, loss):
+                loss.backward()
             optimizer.step()
-            step(loss)
+            hooked.step(loss)
         return time.process_time() - start
 
 
@@ -192,7 +123,10 @@ def main() -> None:
         each = loop(network, plain, steps) / steps
         print(f"\n{network}: {1e3 * each:.1f} ms a step, peak {peak(network, 'plain')} MB\n")
         print(f"| {'way':<36} | median | mean | peak MB |\n| {'-' * 36} | ---: | ---: | ---: |")
+        words = [word for word in sys.argv[1:] if not word.startswith("--")]
         for name, way in WAYS.items():
+            if words and not any(word in name for word in words):
+                continue
             if importlib.util.find_spec(NEEDS.get(name, "torch")) is None:
                 print(f"| {name:<36} | not installed | | |")
                 continue
