@@ -16,7 +16,7 @@ from itertools import pairwise
 from evenflow.diagnose.finding import Level
 from evenflow.diagnose.words import figure, times
 
-NOTE, WARNING, ERROR = 30.0, 3e5, 1e12
+NOTE, WARNING, ERROR = 30.0, 2e5, 1e12
 """By which factor a signal may shrink …"""
 NOTE_GROWTH, WARNING_GROWTH, ERROR_GROWTH = 30.0, 1e4, 1e8
 """… and grow: growth ends in a loss far from chance well before shrinking stops the learning."""

@@ -75,6 +75,8 @@ class Ending:
     """"nll_loss", "mse_loss", "binary_cross_entropy" …, "" where it is not known."""
     before: tuple[str, ...] = ()
     """Operations between the loss and the last weight, the last first: ("log_softmax", …)."""
+    mean: bool = False
+    """Whether the loss is the mean over examples and nothing besides: no sum, no further terms."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class VanishingBackward(Rule):
     E[x²], which makes it independent of the scale that the normalisation puts right.
 
     Note from 1/30, warning from 1e-7, error from 1e-12. Where the signal vanishes forwards by the
-    same factor, vanishing-forward speaks up at 1e-6 already; where a connection past the first
+    same factor, vanishing-forward speaks up at 5e-6 already; where a connection past the first
     layers keeps the signal whole, as in radiance fields, networks with 2e-6 left train well.
 
     Remedy: `ef.init_(model, inputs)`; activations with slope 1 at zero; residual connections or

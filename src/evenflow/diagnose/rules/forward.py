@@ -45,10 +45,10 @@ class VanishingForward(Rule):
     unless the second moment falls below 1e-7, where the normalisation's own ε takes over. What
     counts is the signal, q − s_B: the part of the second moment that differs between examples.
 
-    Note from 1/30, warning from 3e-6, error from 1e-12 of the signal, last hidden layer over
+    Note from 1/30, warning from 5e-6, error from 1e-12 of the signal, last hidden layer over
     first. Of the perceptrons that `benchmarks/rule_thresholds.py` trains, those with 1e-5 left
     learn with SGD and with Adam, those with 1e-7 with Adam alone, those with 1e-13 with neither;
-    with 1e-6 SGD hardly does (`make calibrate`).
+    below 5e-6 SGD hardly does (`make calibrate`).
 
     Remedy: initialise by the network's own fans and gains, `ef.init_(model, inputs)`; or raise the
     standard deviation of each weight by the inverse root of the factor that a layer loses.
@@ -147,7 +147,7 @@ class CollapsedCorrelation(Rule):
     Measured behind every hidden layer that has a weight: 1 − s_B/q, the share of the second moment
     that differs between the examples of the batch, unbiased.
 
-    Note from 1/30, warning from 3e-6, error from 1e-12 of the signal q − s_B, where it is this
+    Note from 1/30, warning from 5e-6, error from 1e-12 of the signal q − s_B, where it is this
     share and not the second moment that accounts for most of the loss (otherwise it is
     vanishing-forward); within normalised networks, of the share alone. Origin as there.
 

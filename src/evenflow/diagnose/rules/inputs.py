@@ -15,14 +15,20 @@ def weighed(record: Record) -> dict[str, Statistics]:
     """Inputs that a weight is applied to as they are, neither normalised nor scaled by the model.
 
     Masks, time steps and the like are read by other operations first. Constant inputs are left
-    out: they are masks, or stand-ins for data.
+    out: they are masks, or stand-ins for data. What a recurrent layer does with its inputs is not
+    recorded: those that nothing else reads are its own.
     """
     weighted = nodes_of(matrices(record))
+    recorded = {layer.node for layer in record.layers}
+    hidden = not weighted <= recorded
     return {
         name: statistics
         for name, statistics in record.inputs.items()
         if statistics.variance > 0
-        and any(layer.node in weighted for layer in readers(record, name))
+        and (
+            any(layer.node in weighted for layer in readers(record, name))
+            or (hidden and not readers(record, name))
+        )
     }
 
 

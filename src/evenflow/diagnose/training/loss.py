@@ -7,7 +7,7 @@ import numpy as np
 from evenflow.diagnose.finding import Finding
 from evenflow.diagnose.rule import Skipped
 from evenflow.diagnose.training.rule import TrainingRule
-from evenflow.diagnose.training.series import LossCurve
+from evenflow.diagnose.training.series import LossCurve, middle, update_ratios
 from evenflow.diagnose.training.thresholds import Thresholds
 from evenflow.diagnose.words import figure
 from evenflow.record.run import Run
@@ -63,7 +63,10 @@ class NotLearning(TrainingRule):
 
     Measured: the median of the last tenth of the losses beside the first.
 
-    Error where it has not fallen by 2 % of the start, or by no more than it scatters.
+    Where it has not fallen by 2 % of the start, or by no more than it scatters: error, if it
+    follows from another finding or the weights hardly move (‖ΔW‖/‖W‖ below 1e-4 in the median);
+    note, if they move at a usual pace, and nothing is wrong with the network: then there may be
+    nothing to learn, as from labels that were shuffled.
 
     Remedy: it follows from something else; look at the other findings first. If there are none,
     overfit a single batch: where that works the data are to blame, where it does not the model.
@@ -82,9 +85,11 @@ class NotLearning(TrainingRule):
             return Skipped(f"a loss is judged from step {limits.learning_steps} on")
         if curve.fallen(limits.learning_drop):
             return []
+        _, ratios = update_ratios(run)
+        pace = float(np.nanmedian(middle(ratios))) if ratios.size else 0.0
         return [
             self.finding(
-                "error",
+                "note" if pace >= limits.moving else "error",
                 where="model",
                 measured=f"a loss of {figure(curve.end)} at step {int(curve.steps[-1])}, "
                 f"{figure(curve.start)} at the start",

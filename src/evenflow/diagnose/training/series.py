@@ -93,6 +93,17 @@ def matrices(run: Run) -> list[int]:
     return [k for k, weight in enumerate(run.weights) if len(weight.shape) > 1]
 
 
+def update_ratios(run: Run) -> tuple[list[int], Series]:
+    """Trained matrices that do not start at zero, and ‖ΔW‖/‖W‖ of each at every sample."""
+    ratios, starts = run.gradients["update_ratio"], run.gradients["weight_rms"][0]
+    known = [
+        k
+        for k in matrices(run)
+        if np.isfinite(ratios[:, k]).any() and run.weights[k].trainable and starts[k] != 0
+    ]
+    return known, ratios[:, known]
+
+
 def hidden(run: Run) -> list[int]:
     """Numbers of the layers with a matrix of their own, without the last, in execution order."""
     wide = {weight.name for weight in run.weights if len(weight.shape) > 1}

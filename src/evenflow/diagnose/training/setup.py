@@ -218,7 +218,12 @@ class TargetsOutOfRange(TrainingRule):
             return [self._negative(lowest)] if lowest < -1e-6 else []
         size = math.sqrt(max(curve.start, 0.0))
         output = _output_size(run)
-        if run.ending.loss != "mse_loss" or size < limits.target_scale or size < 10 * output:
+        if (
+            not run.ending.mean
+            or run.ending.loss != "mse_loss"
+            or size < limits.target_scale
+            or size < 10 * output
+        ):
             return []
         return [
             self.finding(
@@ -260,7 +265,8 @@ class InputsUnscaled(TrainingRule):
 
     Measured: the model's first floating-point input, where no normalisation comes first.
 
-    Warning from a root mean square of 30, below 0.01, or with a mean of ten standard deviations.
+    Warning from a root mean square of 30, below 0.01, or with a mean of ten standard deviations;
+    and where all examples of the first batch are alike.
 
     Remedy: subtract the training set's mean and divide by its standard deviation.
     """
@@ -299,13 +305,15 @@ class InputsUnscaled(TrainingRule):
         size = math.sqrt(second)
         small = 0 < size < limits.input_low
         offset = spread > 0 and abs(mean) > limits.input_offset * spread
-        if not (size >= limits.input_high or small or offset):
+        alike = float(run.forward["correlation"][0, places[0]]) > 1 - 1e-6
+        if not (size >= limits.input_high or small or offset or alike):
             return []
         return [
             self.finding(
                 "warning",
                 where=run.layers[places[0]].name,
-                measured=f"a mean of {figure(mean)} and a root mean square of {figure(size)}",
+                measured=f"a mean of {figure(mean)} and a root mean square of {figure(size)}"
+                + (", the same in every example" if alike else ""),
                 expected="a mean near 0 and a root mean square near 1",
                 why="Every scheme of initialisation reckons with inputs of variance 1.",
                 remedy="subtract the training set's mean and divide by its standard deviation, "

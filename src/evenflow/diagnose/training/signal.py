@@ -30,8 +30,8 @@ class SignalNotLevel(TrainingRule):
     normalisations, which make good for it. Of recurrent layers √units · the root mean square of
     the weights from state to state, which each step multiplies with anew.
 
-    Warning where it shrinks by 3e5 or grows by 1e4, error at 1e12 and 1e8. Perceptrons with 1e-5
-    left learn with SGD (`benchmarks/rule_thresholds.py`), with 1e-6 they hardly do (`make
+    Warning where it shrinks by 2e5 or grows by 1e4, error at 1e12 and 1e8. Perceptrons with 1e-5
+    left learn with SGD (`benchmarks/rule_thresholds.py`), below that they hardly do (`make
     calibrate`). Of recurrent weights warning from 3, error from 10: PyTorch's default has 0.6, an
     orthogonal matrix 1.
 

@@ -27,7 +27,8 @@ class StartFarFromChance(TrainingRule):
     that of bits near log 2. A loss far above means that outputs are large before anything was
     learned, and the first steps go to unlearning them.
 
-    Measured: the first loss beside log K, K being the outputs of the last layer with weights.
+    Measured: the first loss beside log K, K being the outputs of the last layer with weights; of
+    losses that are means over examples, without further terms.
 
     Warning from 2 × chance + 0.5, as for loss-far-from-chance; error from ten times that.
 
@@ -64,6 +65,8 @@ class StartFarFromChance(TrainingRule):
 
 def _chance(run: Run) -> float:
     """Loss of a constant guess; NaN where the loss does not tell."""
+    if not run.ending.mean:
+        return math.nan
     if run.ending.loss.endswith("with_logits") or run.ending.loss == "binary_cross_entropy":
         return math.log(2)
     outputs = [layer for layer in run.layers if layer.weights and layer.op != "Embedding"]

@@ -16,6 +16,8 @@ class Thresholds:
     """Steps before a loss is expected to have fallen …"""
     learning_drop: float = 0.02
     """… by this part of where it started."""
+    moving: float = 1e-4
+    """‖ΔW‖/‖W‖ of one step, in the median, from which on weights move at a usual pace."""
     divergence: float = 0.5
     """Part of the starting loss by which it must have risen to be called diverging."""
     plateau_share: float = 0.2
@@ -42,7 +44,7 @@ class Thresholds:
     recurrence_warning: float = 3.0
     """By how much weights from state to state may multiply it at the start."""
     recurrence_error: float = 10.0
-    signal_warning: float = 3e5
+    signal_warning: float = 2e5
     """Factor by which the signal shrinks through depth before the first step."""
     vanishing_warning: float = 1e6
     """Factor by which gradients shrink from the last hidden layer to the first."""

@@ -7,23 +7,12 @@ import numpy as np
 from evenflow.diagnose.finding import Finding, Level
 from evenflow.diagnose.rule import Skipped
 from evenflow.diagnose.training.rule import TrainingRule
-from evenflow.diagnose.training.series import LossCurve, matrices, middle
+from evenflow.diagnose.training.series import LossCurve, middle, update_ratios
 from evenflow.diagnose.training.thresholds import Thresholds
 from evenflow.diagnose.words import figure
-from evenflow.record.run import Run, Series
+from evenflow.record.run import Run
 
 _NO_UPDATES = Skipped("no optimiser was given, so its updates are not known")
-
-
-def _ratios(run: Run) -> tuple[list[int], Series]:
-    """Trained matrices that do not start at zero, and ‖ΔW‖/‖W‖ of each at every sample."""
-    ratios, starts = run.gradients["update_ratio"], run.gradients["weight_rms"][0]
-    known = [
-        k
-        for k in matrices(run)
-        if np.isfinite(ratios[:, k]).any() and run.weights[k].trainable and starts[k] != 0
-    ]
-    return known, ratios[:, known]
 
 
 class LearningRateHigh(TrainingRule):
@@ -32,13 +21,15 @@ class LearningRateHigh(TrainingRule):
     A step that changes weights by a tenth of themselves forgets what the last ones learned: the
     loss jumps, units die or saturate, and where it goes on the weights run away.
 
-    Measured: ‖ΔW‖/‖W‖ of one step, in the median over the matrices: at the second greatest of
-    the samples, since a first step may be longer than the others; at the greatest, where the
-    training then stood still or ran into NaN: a network that has died no longer moves.
+    Measured: ‖ΔW‖/‖W‖ of one step, in the median over the matrices; of the samples the median,
+    the second greatest (a first step may be longer than the others) and the greatest: a network
+    that has died no longer moves.
 
-    Warning from 0.1, error where the loss has not fallen either; error from 0.6 of a single step
-    after which the loss did not halve (sound trainings of the bank stay below 0.35, those with
-    too high a rate lie above 1.2), and from 0.1 where NaN followed.
+    Warning from 0.1 in the median, whatever the loss. Error from 0.1 in the second greatest where
+    the loss has not fallen after 100 steps (warning where it has not halved), from 0.1 in the
+    greatest where NaN followed, and from 0.6 in the greatest where the loss has not halved: in
+    sound trainings the longest step stays below 0.35, under too high a rate it is above 1.2
+    (`make calibrate`).
 
     Remedy: divide the learning rate until the ratio is near 1e-3.
     """
@@ -53,27 +44,31 @@ class LearningRateHigh(TrainingRule):
 
     def check(self, run: Run, limits: Thresholds) -> list[Finding] | Skipped:
         """At most one finding."""
-        known, ratios = _ratios(run)
+        known, ratios = update_ratios(run)
         if not known:
             return _NO_UPDATES
         broken = bool(run.happened("nonfinite"))
         if len(run.steps) < 2 and not broken:
             return Skipped("one step alone says little of the learning rate")
         each = middle(ratios.T)
-        second, greatest = np.sort(each[np.isfinite(each)])[-2:][[0, -1]].tolist()
+        each = np.sort(each[np.isfinite(each)])
         curve = LossCurve.of(run)
-        learns = len(curve.values) >= limits.settled and curve.fallen(limits.learning_drop)
+        told = len(curve.values) >= limits.settled
+        long = told and curve.steps[-1] >= limits.learning_steps
         once = limits.update_high if broken else limits.update_once
-        lost = broken or (len(curve.values) >= limits.settled and not curve.halved)
-        typical = greatest if greatest >= once and lost else second
-        if not typical >= limits.update_high:
+        if each[-1] >= once and (broken or (told and not curve.halved)):
+            level, typical = "error", each[-1]
+        elif each[-2:][0] >= limits.update_high and long and not curve.halved:
+            level = "warning" if curve.fallen(limits.learning_drop) else "error"
+            typical = each[-2:][0]
+        elif np.median(each) >= limits.update_high:
+            level, typical = "warning", np.median(each)
+        else:
             return []
-        learns = learns and typical == second
-        level: Level = "warning" if learns else "error"
         rate = float(run.learning_rate[0])
         return [
             self.finding(
-                level,
+                level,  # type: ignore[arg-type]
                 where="model",
                 measured=f"a step changes weights by {typical:.0%} of themselves, at a "
                 f"learning rate of {figure(rate)}",
@@ -101,7 +96,7 @@ class LearningRateLow(TrainingRule):
 
     def check(self, run: Run, limits: Thresholds) -> list[Finding] | Skipped:
         """At most one finding."""
-        known, ratios = _ratios(run)
+        known, ratios = update_ratios(run)
         if not known:
             return _NO_UPDATES
         curve = LossCurve.of(run)
@@ -186,7 +181,7 @@ class UnevenUpdates(TrainingRule):
 
     def check(self, run: Run, limits: Thresholds) -> list[Finding] | Skipped:
         """At most one finding: the worst, and which others."""
-        known, ratios = _ratios(run)
+        known, ratios = update_ratios(run)
         if len(known) < 3:
             return Skipped("fewer than three matrices are trained")
         usual = middle(ratios)
@@ -228,7 +223,7 @@ class LayerNotLearning(TrainingRule):
 
     def check(self, run: Run, limits: Thresholds) -> list[Finding] | Skipped:
         """At most one finding: the first, and which others."""
-        known, ratios = _ratios(run)
+        known, ratios = update_ratios(run)
         if len(known) < 2:
             return Skipped("fewer than two matrices are trained")
         usual = middle(ratios)
