@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -97,6 +97,18 @@ def build_plan(
     if graph.trace != "export":
         notes = (*notes, f"the graph was had by a {graph.trace}")
     return Plan(scheme_name, entries, notes)
+
+
+def _cell_notes(graph: Graph, readings: Mapping[str, tuple[Use, ...]]) -> Iterator[str]:
+    """What becomes of signals in stacks of each kind of gated cell."""
+    weights = (use for each in readings.values() for use in each if use.role == "recurrent")
+    for kind in sorted({cell_before(graph, use.source) for use in weights} - {""}):
+        cell = CELL_GAINS[kind]
+        yield (
+            f"{kind}: input weights between layers have n·Var W = {cell.entering:.3g}; a layer "
+            f"multiplies the second moment of white noise by {cell.white:.2g}, forwards and "
+            f"backwards, and that of slow signals by {cell.slow:.2g} until gates saturate"
+        )
 
 
 def drawn_moments(entries: Mapping[str, Entry]) -> dict[str, Moments]:
@@ -242,4 +254,4 @@ def _operating_points(
             notes += points[activation].notes()
         except ActivationError as error:
             notes.append(f"{activation.name} has no operating point: {error.what}")
-    return points, tuple(notes)
+    return points, (*notes, *_cell_notes(graph, readings))

@@ -27,6 +27,10 @@ class CellGain:
     """n·v of weights that read the state of a cell like it: what keeps a stack level."""
     recurrent: float
     """What the recurrent weights add to that: the candidate's share of H·(1/H) = 1."""
+    white: float
+    """What a layer of these weights makes of the second moment of white noise, near zero."""
+    slow: float
+    """The same of a signal that does not change; the gates' saturation then bounds it."""
 
     @property
     def passed(self) -> float:
@@ -36,7 +40,9 @@ class CellGain:
 
 def _of_filter(k: float, recurrent: float) -> CellGain:
     white, slow = k**2 / (1 - _CARRIED**2), (k / (1 - _CARRIED)) ** 2
-    return CellGain(math.sqrt((1 / white - recurrent) * (1 / slow - recurrent)), recurrent)
+    for_white, for_slow = 1 / white - recurrent, 1 / slow - recurrent
+    entering = math.sqrt(for_white * for_slow)
+    return CellGain(entering, recurrent, entering / for_white, entering / for_slow)
 
 
 CELL_GAINS: Mapping[str, CellGain] = {

@@ -8,7 +8,11 @@ import torch
 
 from evenflow._version import __version__
 from evenflow.graph.propagate import Derivation, propagate
+from evenflow.planning.outlook import outlook
 from evenflow.planning.plan import Plan
+from evenflow.planning.residual import residual_sums
+from evenflow.planning.stages import stages
+from evenflow.planning.uses import uses
 from evenflow.report.derivation.report import DerivationReport
 from evenflow.torch.api import plan as make_plan
 from evenflow.torch.calibrate import planned_moments
@@ -41,12 +45,24 @@ def derive(
     given = Call.of(inputs)
     call = given.on_device_of(model)
     traced = trace(call, parameters, known=given)
+    derivation = derive_traced(traced, parameters, given, plan, strict=strict)
+    real = not any(tensor.is_meta for tensor in given.tensors().values())
     return DerivationReport(
         title=type(model).__name__,
-        derivation=derive_traced(traced, parameters, given, plan, strict=strict),
-        notes=plan.notes if plan is not None else (),
+        derivation=derivation,
+        notes=_notes(derivation, plan, real=real),
         versions={"evenflow": __version__, "torch": torch.__version__},
     )
+
+
+def _notes(derivation: Derivation, plan: Plan | None, *, real: bool) -> tuple[str, ...]:
+    """What a plan says of itself, for standard normal inputs, and what these inputs change."""
+    graph = derivation.graph
+    readings = uses(graph)
+    said = outlook(graph, derivation, stages(graph, readings, residual_sums(graph, readings)))
+    if plan is None:
+        return said
+    return (*plan.notes, *(f"on these inputs: {note}" for note in said if real))
 
 
 def derive_traced(
