@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from evenflow.graph.measured import measured
-from evenflow.graph.moments import Moments, aligned
+from evenflow.graph.moments import Moments, aligned, roles_of
 from evenflow.graph.pairs import counts
-from evenflow.graph.propagate import propagate, roles_of
+from evenflow.graph.propagate import propagate
 from evenflow.torch.execute import run
 from evenflow.torch.inputs import Call
 

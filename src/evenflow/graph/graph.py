@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -113,6 +114,24 @@ class Graph:
     def users(self, name: str) -> tuple[Node, ...]:
         """Operations that read the value ``name``, in execution order."""
         return self._users.get(name, ())
+
+    def place(self, name: str) -> int:
+        """Which operation in execution order a value is of; −1 for inputs and parameters."""
+        return self._places.get(name, -1)
+
+    @cached_property
+    def reused(self) -> tuple[str, ...]:
+        """Weights that several linear maps read."""
+        return tuple(
+            name
+            for name, parameter in self.parameters.items()
+            if len(parameter.shape) > 1
+            and sum(user.op == "linear" for user in self.users(name)) > 1
+        )
+
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        return {node.name: place for place, node in enumerate(self.nodes)}
 
     def dtype(self, name: str) -> str:
         """Type of any value by name; a value of several results has that of the first."""

@@ -154,6 +154,19 @@ def axes_of(shape: Sequence[int], roles: Sequence[Role] = ()) -> Axes:
     )
 
 
+def roles_of(shape: tuple[int, ...]) -> tuple[Role, ...]:
+    """What the axes of an input stand for: examples first; channels second in images and in
+    nothing else; units last."""
+    if len(shape) < 2:
+        alone: tuple[Role, ...] = ("examples",)
+        return alone * len(shape)
+    places: list[Role] = ["positions"] * (len(shape) - 2)
+    found: list[Role] = ["examples", *places, "units"]
+    if len(shape) >= 4:
+        found = ["examples", "units", *places]
+    return tuple(found)
+
+
 def _count(axes: Axes) -> int:
     return sum(len(axis) for axis in axes)
 

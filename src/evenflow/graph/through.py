@@ -83,6 +83,39 @@ def leaning(z: Moments, activation: Activation) -> Array:
     return np.where(known, products / np.where(known, open_, 1.0), 0.0)
 
 
+def mean_slope(z: Moments, activation: Activation) -> float:
+    """E[φ′(z)]"""
+    t, projector = _hermite()
+    with np.errstate(all="ignore"):
+        values = np.nan_to_num(activation.derivative(z.mean + math.sqrt(max(z.variance, 0.0)) * t))
+    return float(values @ projector[:, 0])
+
+
+def across(z: Moments, y: Moments, pairs: Array, activation: Activation) -> Array:
+    """E[φ(z)φ(y)] of two Gaussian tensors, ``pairs`` their E[z·y]."""
+    return _across(z, y, pairs, activation.function)
+
+
+def slopes_across(z: Moments, y: Moments, pairs: Array, activation: Activation) -> Array:
+    """E[φ′(z)φ′(y)] of two Gaussian tensors."""
+    return _across(z, y, pairs, activation.derivative)
+
+
+def _across(z: Moments, y: Moments, pairs: Array, curve: Curve) -> Array:
+    scale = math.sqrt(max(z.variance, 0.0) * max(y.variance, 0.0))
+    correlation = np.clip((pairs - z.mean * y.mean) / max(scale, 1e-300), -1.0, 1.0)
+    t, projector = _hermite()
+    with np.errstate(all="ignore"):
+        one, other = (
+            np.nan_to_num(curve(x.mean + math.sqrt(max(x.variance, 0.0)) * t)) @ projector
+            for x in (z, y)
+        )
+    found = np.zeros_like(correlation)
+    for product in (one * other)[::-1]:
+        found = found * correlation + product
+    return found
+
+
 def _relative_pairs(z: Moments, curve: Curve, second: float) -> Array:
     if z.variance <= 1e-12 * max(z.second, 1e-300) or second <= 0:
         return np.zeros_like(z.pairs)

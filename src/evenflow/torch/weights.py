@@ -6,8 +6,7 @@ import torch
 
 from evenflow.graph.graph import Graph
 from evenflow.graph.measured import measured as moments_of
-from evenflow.graph.moments import Moments
-from evenflow.graph.propagate import roles_of
+from evenflow.graph.moments import Moments, roles_of
 from evenflow.torch.defaults import default_moments
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters

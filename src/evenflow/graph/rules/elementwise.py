@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from evenflow.errors import NoRuleError
+from evenflow.graph.cross import Cross
 from evenflow.graph.layout import expanded, gathered, reshaped, sliced
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.pooling import passed_by_maximum
@@ -96,7 +97,19 @@ register("prelu", forward=_prelu_forward, backward=_prelu_back)
 def _sum(step: Step, of_input: float, of_other: float) -> Moments:
     if step.has("input") and step.name("input") == step.name("other"):
         return step.of("input").scaled(of_input + of_other)
-    return step.of("input").scaled(of_input).plus(step.of("other").scaled(of_other))
+    total = step.of("input").scaled(of_input).plus(step.of("other").scaled(of_other))
+    return _with_common_weights(step, total, 2 * of_input * of_other)
+
+
+def _with_common_weights(step: Step, total: Moments, factor: float) -> Moments:
+    """With the cross terms of two tensors that the same weights have made."""
+    if not step.graph.reused or not step.has("input") or not step.has("other"):
+        return total
+    cross = Cross(step).of(step.name("input"), step.name("other"))
+    if cross is None or cross.pairs.shape != total.pairs.shape:
+        return total
+    means = step.of("input").mean * step.of("other").mean
+    return replace(total, pairs=total.pairs + factor * (cross.pairs - means))
 
 
 def _sum_back(step: Step, cotangent: Moments, of_input: float, of_other: float) -> Cotangents:

@@ -1,0 +1,136 @@
+"""The pass against execution order: Moments of the gradient with respect to every value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from evenflow.errors import ActivationError, NoRuleError
+from evenflow.graph.forward_pass import Forward, obstacle, require_finite
+from evenflow.graph.graph import Node
+from evenflow.graph.levels import Levels
+from evenflow.graph.levels import backward as levels_backward
+from evenflow.graph.levels.levels import corrected, together
+from evenflow.graph.levels.registry import Found
+from evenflow.graph.moments import Moments, roles_of
+from evenflow.graph.recurrences import Recurrence
+from evenflow.graph.rules.registry import Arriving
+
+_NO_GRADIENT = ("bool",)
+
+
+class Backward:
+    """Gradients, gathered from all that read a value."""
+
+    def __init__(self, forward: Forward, cotangents: Mapping[str, float]) -> None:
+        self.forward, self.graph = forward, forward.graph
+        values = (forward.known.keys() | forward.blocked.keys()) - self.graph.values.keys()
+        self.floats = {name for name in values if self.graph.dtype(name) not in _NO_GRADIENT}
+        self.gradients: dict[str, Moments] = {}
+        self.parts: dict[str, dict[int, Moments]] = {}
+        """Gradients of single results of operations that have several."""
+        self.blocked: dict[str, str] = {}
+        self.levels: dict[str, Levels] = {}
+        self.levels_of_parts: dict[str, dict[int, Levels]] = {}
+        for name in self.graph.outputs:
+            if name in self.floats:
+                self._add(name, self._arriving(name, cotangents.get(name, 1.0)))
+
+    def _arriving(self, name: str, second: float) -> Moments:
+        shape = self.graph.shape(name)
+        return Moments.independent(0.0, second, shape, roles_of(shape))
+
+    def run(self) -> None:
+        """From the outputs to the inputs."""
+        for unit in reversed(self.forward.order):
+            if isinstance(unit, Node):
+                self._one(unit)
+            else:
+                self._scan(unit)
+        for name in self.blocked:
+            self.gradients.pop(name, None)
+
+    def _one(self, node: Node) -> None:
+        reason = self.blocked.get(node.name, "")
+        if node.name not in self.gradients and node.name not in self.parts and not reason:
+            return  # no gradient flows here
+        reason = reason or self.forward.blocked.get(node.name, "")
+        if not reason:
+            try:
+                self._pass(node)
+            except (NoRuleError, ActivationError) as error:
+                reason = obstacle(node, error)
+        if reason:
+            self._block((name for _, name in node.refs()), reason)
+
+    def _block(self, names: Iterable[str], reason: str) -> None:
+        for name in names:
+            if name in self.floats:
+                self.blocked.setdefault(name, reason)
+
+    def _scan(self, scan: Recurrence) -> None:
+        names = [node.name for node in scan.nodes]
+        arriving = {name: self.gradients[name] for name in names if name in self.gradients}
+        reason = next((self.blocked[name] for name in names if name in self.blocked), "")
+        if not arriving and not reason:
+            return
+        last = scan.nodes[-1]
+        sample = self.forward.sample
+        if not reason and sample is not None:
+            try:
+                found = sample.backward(scan, self.forward.step(last), arriving)
+            except NoRuleError as error:
+                reason = obstacle(last, error)
+        if reason:
+            self._block([*names, *scan.boundary()], reason)
+            return
+        for name, moments in found.items():
+            if name in names:
+                self.gradients[name] = moments
+            elif name in self.floats:
+                self._add(name, moments)
+
+    def _pass(self, node: Node) -> None:
+        step = self.forward.step(node)
+        if node.op == "getitem" and step.name("input") in self.forward.several:
+            index = int(step.number("index"))
+            parts = self.parts.setdefault(step.name("input"), {})
+            found = self.gradients[node.name]
+            parts[index] = parts[index].plus(found) if index in parts else found
+            if node.name in self.levels:
+                by_index = self.levels_of_parts.setdefault(step.name("input"), {})
+                by_index[index] = self.levels[node.name]
+            return
+        arriving = self._cotangent(node)
+        gradients = self.forward.derived(node, lambda rule, step: rule.backward(step, arriving))
+        sent = levels_backward(self.forward.use(node), arriving, self._levels_of(node), gradients)
+        for name, moments in gradients.items():
+            moments, levels = corrected(moments, sent.get(name))
+            require_finite(moments, "gradients")
+            if name in self.floats:
+                self._add(name, moments, levels)
+
+    def _levels_of(self, node: Node) -> Found:
+        """Of the gradient that arrives, or of those of an operation's several results."""
+        if node.name not in self.forward.several:
+            return self.levels.get(node.name)
+        parts = self.levels_of_parts.get(node.name, {})
+        return tuple(parts.get(i) for i in range(len(self.forward.several[node.name])))
+
+    def _cotangent(self, node: Node) -> Arriving:
+        if node.name not in self.forward.several:
+            return self.gradients[node.name]
+        parts = self.parts.get(node.name, {})
+        if node.name in self.gradients:
+            parts.setdefault(0, self.gradients[node.name])
+        return tuple(parts.get(i) for i in range(len(self.forward.several[node.name])))
+
+    def _add(self, name: str, moments: Moments, levels: Levels | None = None) -> None:
+        known = self.gradients.get(name)
+        total = moments if known is None else known.plus(moments)
+        if known is not None and total.second > 0:
+            share = known.second / total.second
+            parts = [(share, self.levels.pop(name, None), known), (1 - share, levels, moments)]
+            levels = together(parts, total.shape)
+        self.gradients[name], levels = corrected(total, levels)
+        if levels is not None:
+            self.levels[name] = levels
