@@ -6,7 +6,8 @@ outputs the cross terms count. They follow from where the two values last had so
 through sums term by term, through activations by the correlation of what goes in (and, against
 anything else, by Stein's E[φ(z) b] = E[φ′] E[z b]), back to a value that both are made of.
 
-All of it is by where two elements differ, as Moments are. What is not covered counts as independent.
+All of it is by where two elements differ, as Moments are. What is not covered counts as
+independent.
 """
 
 from __future__ import annotations

@@ -132,9 +132,10 @@ def _slope(step: Step, name: str, second: float) -> float:
 
 
 def _by_rule(step: Step, second: float) -> float:
-    """The second moment as the rule alone finds it, without what levels make of it."""
+    """The second moment as the rule finds it from the operands alone, without what levels or
+    weights that they have in common make of it."""
     with suppress(NoRuleError, ActivationError, KeyError):
-        result = RULES[step.node.op].forward(step)
+        result = RULES[step.node.op].forward(replace(step, known=_few(step)))
         return (result[0] if isinstance(result, tuple) else result).second
     return second
 
