@@ -39,6 +39,12 @@ class TrainingCurve:
         """Mean of the late losses; NaN for an empty curve."""
         return statistics.fmean(self.late) if self.losses else math.nan
 
+    @property
+    def error(self) -> float:
+        """Standard error of the final loss."""
+        late = self.late
+        return statistics.stdev(late) / math.sqrt(len(late)) if len(late) > 1 else 0.0
+
 
 @dataclass(frozen=True)
 class Trial:

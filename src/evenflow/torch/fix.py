@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,7 +98,7 @@ def helped(before: Trial, after: Trial) -> bool:
         return False
     if not math.isfinite(before.curve.final_loss) or not math.isfinite(after.curve.final_loss):
         return math.isfinite(after.curve.final_loss)
-    error = math.hypot(_standard_error(before.curve.late), _standard_error(after.curve.late))
+    error = math.hypot(before.curve.error, after.curve.error)
     return after.curve.final_loss <= before.curve.final_loss + 2 * error
 
 
@@ -107,10 +106,6 @@ def _severity(diagnosis: Diagnosis) -> tuple[int, ...]:
     """Numbers of errors, warnings and notes."""
     levels = [finding.level for finding in diagnosis.findings]
     return tuple(levels.count(level) for level in reversed(LEVELS))
-
-
-def _standard_error(values: Sequence[float]) -> float:
-    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
 def _training(

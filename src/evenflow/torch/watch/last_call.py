@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from evenflow.torch.watch.autopsy import Cause, autopsy
 from evenflow.torch.watch.layers import Weight
+from evenflow.torch.watch.switch import Switch
 
 
 class LastCall:
@@ -29,9 +29,9 @@ class LastCall:
         self._ends = [trainable[0], trainable[-1]] if trainable and on_host else []
         self.told: set[str] = set()
 
-    def follow(self) -> RemovableHandle:
-        """Keep what the model is called with from now on."""
-        return self._model.register_forward_pre_hook(self._keep, with_kwargs=True)
+    def follow(self, switch: Switch) -> None:
+        """Keep what the model is called with while ``switch`` is on."""
+        switch.before(self._model, self._keep, keywords=True)
 
     def forget(self) -> None:
         """Let the batch go."""

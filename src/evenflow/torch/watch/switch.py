@@ -19,9 +19,9 @@ class Switch:
         self._hooks: list[tuple[dict[int, Hook], RemovableHandle, Hook]] = []
         self.is_on = False
 
-    def before(self, module: nn.Module, hook: Hook) -> None:
-        """Call ``hook`` before ``module`` runs."""
-        handle = module.register_forward_pre_hook(hook)
+    def before(self, module: nn.Module, hook: Hook, *, keywords: bool = False) -> None:
+        """Call ``hook`` before ``module`` runs; ``keywords``: also with its keyword arguments."""
+        handle = module.register_forward_pre_hook(hook, with_kwargs=keywords)
         self._hooks.append((module._forward_pre_hooks, handle, hook))
 
     def after(self, module: nn.Module, hook: Hook, *, always: bool = False) -> None:

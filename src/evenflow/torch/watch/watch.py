@@ -7,7 +7,8 @@ import math
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +23,7 @@ from evenflow.errors import EvenflowError, InputError
 from evenflow.record.run import Run
 from evenflow.record.run_reader import read
 from evenflow.record.run_writer import RunWriter
+from evenflow.torch.losses import LossFunction
 from evenflow.torch.names import unwrap
 from evenflow.torch.watch.compiled import Eager, is_compiled
 from evenflow.torch.watch.ending import ending_of
@@ -33,6 +35,7 @@ from evenflow.torch.watch.optimiser import OptimiserReader
 from evenflow.torch.watch.ranks import Ranks
 from evenflow.torch.watch.recorder import Recorder
 from evenflow.torch.watch.sinks import Sink
+from evenflow.torch.watch.suggest import Suggestion, suggest
 from evenflow.torch.watch.switch import Switch
 from evenflow.torch.watch.verdicts import Verdicts
 
@@ -104,7 +107,7 @@ class Watch:
         self._armed = self._active = False
         self._said: set[str] = set()
         self._handles: list[Any] = []
-        self._updates = Switch()
+        self._updates, self._calls = Switch(), Switch()
         self._guarded_step = self._guarded(self._stepped)
 
     def __enter__(self) -> Watch:
@@ -140,6 +143,38 @@ class Watch:
     def findings(self) -> Diagnosis:
         """What the rules of a training say of the run so far."""
         return diagnose_run(self.run())
+
+    def suggest(
+        self,
+        data: Iterable[tuple[Any, Any]],
+        loss: str | LossFunction,
+        *,
+        steps: int = 100,
+        seed: int = 0,
+    ) -> Suggestion:
+        """Try what may mend the gravest root cause found so far, on copies of the model.
+
+        ``data`` gives batches of (inputs, target), of which at most ``steps`` are drawn; inputs are
+        those of ``check``, and ``loss`` is one of its names or a function of output and target.
+        The model as it is and with each change train for ``steps`` steps on the same batches, with
+        the same seed and with optimisers of the same kind and settings, begun afresh. A change is
+        recommended only where the loss fell and came to be lower than without it, both by more than
+        two standard errors of the difference; another loss only has to fall. ::
+
+            suggestion = w.suggest(loader, "cross_entropy")
+            print(suggestion)
+            if suggestion.recommended and suggestion.recommended.plan:
+                suggestion.recommended.plan.apply_(model)
+
+        The model, its optimisers and all random states stay as they are. Raises ``InputError`` for
+        data without a batch, an unknown loss, and a model or optimiser that can't be copied.
+        """
+        grave = [f for f in self.findings().findings if not f.follows and f.level != "note"]
+        finding = grave[0] if grave else None
+        with self._hooks_away():  # they would be copied with the model
+            return suggest(
+                self._model, self._optimisers, finding, data, loss, steps=steps, seed=seed
+            )
 
     def _open(self) -> None:
         if self._model in _watched:
@@ -181,7 +216,7 @@ class Watch:
             self._handles.append(optimiser.register_step_pre_hook(before))
             self._updates.after_step(optimiser, after)
         if not self._compiled:
-            self._handles.append(self._last_call.follow())
+            self._last_call.follow(self._calls)
 
     def _meta(self) -> dict[str, str]:
         versions = {"evenflow": __version__, "torch": torch.__version__}
@@ -205,6 +240,20 @@ class Watch:
         self._eager.off()
         self._updates.off()
         self._hooks.disarm()
+
+    @contextmanager
+    def _hooks_away(self) -> Iterator[None]:
+        if not self._active:
+            yield
+            return
+        self._hooks.disarm()
+        self._calls.off()
+        try:
+            yield
+        finally:
+            self._calls.on()
+            if self._armed:
+                self._hooks.arm()
 
     def _failed(self, error: Exception) -> None:
         """A hook failed, at most one of many that are still to run."""
@@ -293,6 +342,7 @@ class Watch:
         self._disarm()
         self._hooks.remove()
         self._updates.remove()
+        self._calls.remove()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
