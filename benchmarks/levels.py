@@ -2,7 +2,7 @@
 
 For each network the squared norm of an example at the ends of its blocks, largest over smallest,
 measured over a few draws of the weights: forwards, and of the gradients from a random unit
-cotangent at the outputs; and measured over what the plan's note says of them.
+cotangent at the outputs; and measured over what the plan's derivation for these inputs says.
 
     python benchmarks/levels.py [--only NAME …] [--draws N] [--notes]
 """
@@ -25,12 +25,12 @@ from benchmarks.derive import Measured, observe
 from benchmarks.derive_models import Entry, load
 
 from evenflow.graph.graph import Graph
-from evenflow.planning.plan import Plan
 from evenflow.planning.residual import residual_sums
 from evenflow.planning.stages import chains, stages
 from evenflow.planning.uses import uses
 from evenflow.torch.api import plan
 from evenflow.torch.apply import apply_
+from evenflow.torch.derive import derive
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
 from evenflow.torch.trace import trace
@@ -59,16 +59,16 @@ def _span(graph: Graph, names: list[str], values: dict[str, list[float]]) -> flo
     return max(norms) / min(norms) if norms else 1.0
 
 
-def printed(planned: Plan) -> Pair:
-    """The price that a plan's notes name."""
+def printed(notes: tuple[str, ...]) -> Pair:
+    """The price that the last of some notes names."""
     number = r"×([0-9.e+-]+)"
-    for note in planned.notes:
+    for note in reversed(notes):
         if found := re.search(rf"an example ranges {number}.* its gradient {number}", note):
             return float(found[1]), float(found[2])
     return math.nan, math.nan
 
 
-def measure(entry: Entry, scheme: str, draws: int) -> tuple[Pair, Plan | None]:
+def measure(entry: Entry, scheme: str, draws: int) -> tuple[Pair, tuple[str, ...]]:
     torch.manual_seed(0)
     model, inputs = entry.build()
     call, parameters = Call.of(inputs), ModelParameters(model)
@@ -82,19 +82,19 @@ def measure(entry: Entry, scheme: str, draws: int) -> tuple[Pair, Plan | None]:
             torch.manual_seed(1000 + draw)
             model.load_state_dict(entry.build()[0].state_dict())
         observe(traced, parameters, call, found, draw)
-    return spans(traced.graph, found), planned
+    notes = derive(model, inputs, planned).notes if planned is not None else ()
+    return spans(traced.graph, found), notes
 
 
 def row(entry: Entry, draws: int, *, notes: bool) -> str:
-    (ahead, behind), planned = measure(entry, "auto", draws)
-    assert planned is not None
+    (ahead, behind), said_of_it = measure(entry, "auto", draws)
     theirs = measure(entry, "default", draws)[0]
-    said = printed(planned)
+    said = printed(said_of_it)
     line = (
         f"{ahead:10.3g} {ahead / said[0]:8.2f} {behind:11.3g} {behind / said[1]:8.2f}   "
         f"{theirs[0]:9.3g} {theirs[1]:10.3g}"
     )
-    return "\n    ".join([line, *(planned.notes if notes else ())])
+    return "\n    ".join([line, *(said_of_it if notes else ())])
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from evenflow.graph.graph import Graph, Node, Ref
@@ -66,8 +67,9 @@ def _input(node: Node) -> str:
     return value.name if isinstance(value, Ref) else ""
 
 
-def free_depth(graph: Graph, activation: Activation) -> int:
-    """Most activations of this kind, none held by a normalisation, on any path of the graph."""
+def free_depth(graph: Graph, activation: Activation, sums: Collection[str] = ()) -> int:
+    """Most activations of this kind, none held by a normalisation, on any path of the graph from
+    one residual sum to the next: the stream, and not what a branch makes of it, goes on."""
     depth: dict[str, int] = {}
     for node in graph.nodes:
         behind = max((depth.get(name, 0) for _, name in node.refs()), default=0)
@@ -75,5 +77,5 @@ def free_depth(graph: Graph, activation: Activation) -> int:
         if _activation(node) == activation:
             found = before(graph, node.name)
             counts = int(found is not None and not found.pinned)
-        depth[node.name] = behind + counts
+        depth[node.name] = 0 if node.name in sums else behind + counts
     return max(depth.values(), default=0)

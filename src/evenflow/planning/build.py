@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -59,7 +59,9 @@ def build_plan(
     """
     readings = uses(graph)
     derived = knows_gains(scheme_name)
-    points, notes = _operating_points(graph, readings, calibrated) if derived else ({}, ())
+    sums = residual_sums(graph, readings)
+    ends = {each.node for each in sums}
+    points, notes = _operating_points(graph, readings, ends, calibrated) if derived else ({}, ())
     planner = _Planner(graph, scheme_name, scheme(scheme_name), points)
     entries: dict[str, Entry] = {}
     for name, parameter in graph.parameters.items():
@@ -85,7 +87,6 @@ def build_plan(
     def derived_with(entries: Mapping[str, Entry]) -> Derivation:
         return propagate(graph, known(entries), inputs)
 
-    sums = residual_sums(graph, readings)
     blocks = stages(graph, readings, sums)
     if derived:
         entries = scaled_queries(graph, entries, readings, ahead)
@@ -235,7 +236,7 @@ def _also(parameter: Parameter) -> str:
 
 
 def _operating_points(
-    graph: Graph, readings: Mapping[str, tuple[Use, ...]], calibrated: bool
+    graph: Graph, readings: Mapping[str, tuple[Use, ...]], sums: Collection[str], calibrated: bool
 ) -> tuple[dict[Activation, OperatingPoint], tuple[str, ...]]:
     """One operating point for each activation that no normalisation holds in place; and what is to
     be known of them.
@@ -248,7 +249,7 @@ def _operating_points(
     points: dict[Activation, OperatingPoint] = {}
     notes: list[str] = []
     for activation, fans in widths.items():
-        depth, width = free_depth(graph, activation), int(median(fans))
+        depth, width = free_depth(graph, activation, sums), int(median(fans))
         try:
             points[activation] = operating_point(activation, depth, width, calibrated)
             notes += points[activation].notes()
