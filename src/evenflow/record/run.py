@@ -31,6 +31,8 @@ class RunLayer:
     dtype: str = "float32"
     weights: tuple[str, ...] = ()
     """Canonical names of the parameters that it holds itself."""
+    expected: float | None = None
+    """Second moment of its output at the start, where it was derived."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import evenflow as ef
+from evenflow.torch.watch import WatchWarning
 
 
 def network() -> nn.Sequential:
@@ -166,3 +167,28 @@ def test_effective_steps_only_are_sampled_and_hooks_do_not_stay(tmp_path):
     assert all(not p._post_accumulate_grad_hooks for p in model.parameters())
     assert math.isfinite(train(model, 3, out=tmp_path).loss[-1])  # and it can be watched again
     assert (tmp_path / "run.before.sqlite").is_file()
+
+
+def test_the_start_is_as_it_was_derived(tmp_path):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(64, 256), nn.Tanh(), nn.Linear(256, 8)), torch.randn(256, 64)
+    before = torch.get_rng_state()
+    with ef.watch(model, every=1, out=tmp_path) as w:
+        w.expect(x)
+        model(x).sum().backward()
+        w.step()
+    assert torch.equal(torch.get_rng_state(), before)
+    run = w.run()
+    assert [layer.expected is None for layer in run.layers] == [True, False, False, False]
+    for layer, measured in zip(run.layers[1:], run.forward["second_moment"][0, 1:], strict=True):
+        assert layer.expected == pytest.approx(measured, rel=0.2)
+
+
+def test_a_model_that_cannot_be_derived_is_watched_all_the_same(tmp_path):
+    model = nn.Linear(2, 2)
+    with ef.watch(model, every=1, out=tmp_path) as w:
+        with pytest.warns(WatchWarning, match="cannot be derived"):
+            w.expect(torch.randn(2, 3))  # of another shape than it takes
+        model(torch.randn(2, 2)).sum().backward()
+        w.step(1.0)
+    assert len(w.run().steps) == 1

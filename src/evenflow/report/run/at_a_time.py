@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import altair as alt
 
@@ -13,6 +14,8 @@ from evenflow.report.words import figure, percent
 
 FRAMES = 40
 """Moments that the slider offers."""
+_DERIVED = -1
+"""Frame of what was derived, which no step has."""
 _MOST_LAYERS = 12
 _ROW = 36
 _GUTTER = 116
@@ -136,6 +139,7 @@ def profile_chart(run: Run, way: Way, title: str) -> alt.LayerChart | None:
     ]
     if not rows:
         return None
+    rows += _derived(run, numbers, known) if way == "forward" else []
     x = alt.X(
         "depth:Q", title="layer, in order of execution", axis=alt.Axis(format="d", tickMinStep=1)
     )
@@ -147,6 +151,7 @@ def profile_chart(run: Run, way: Way, title: str) -> alt.LayerChart | None:
             base.transform_filter("datum.frame === 0").mark_line(
                 style="predicted", strokeWidth=6, opacity=0.16
             ),
+            base.transform_filter(f"datum.frame === {_DERIVED}").mark_line(style="predicted"),
             now.mark_line(),
             now.mark_point(size=44).encode(tooltip=tooltip),
         ],
@@ -154,3 +159,14 @@ def profile_chart(run: Run, way: Way, title: str) -> alt.LayerChart | None:
         f"{title} through depth at one moment of the training",
         height=240,
     ).add_params(time())
+
+
+def _derived(run: Run, numbers: Sequence[int], known: Sequence[str]) -> list[Row]:
+    """What was derived of the start, in a frame of its own."""
+    found = []
+    for depth, (tensor, name) in enumerate(zip(numbers, known, strict=True)):
+        value = run.layers[tensor].expected
+        if value is not None and on_log_axis(value):
+            told = {"value": compact(value), "layer": name, "said": figure(value)}
+            found.append({"frame": _DERIVED, "depth": depth, **told})
+    return found

@@ -95,12 +95,17 @@ def _layers(run: Run) -> list[Picture]:
     ]
 
 
+def _is_derived(run: Run) -> bool:
+    return any(layer.expected is not None for layer in run.layers)
+
+
 def _moment(run: Run) -> list[Picture]:
     return [
         Picture(
             "profile-forward",
             "Forwards through depth",
-            "Second moments at the chosen step; the pale band is the first sample.",
+            "Second moments at the chosen step; the pale band is the first sample"
+            + (", the dashed line what was derived of it." if _is_derived(run) else "."),
             profile_chart(run, "forward", "E[x²]"),
         ),
         Picture(

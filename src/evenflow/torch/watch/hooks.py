@@ -7,7 +7,7 @@ hooks wrap its output in a view, which activations that write in place then may 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -58,6 +58,11 @@ class LayerHooks:
         """Whether the last layer that knows had its channels along the second axis."""
         self.gradients = 0
         """Gradients of outputs seen at this step."""
+
+    def expect(self, second_moments: Mapping[str, float]) -> None:
+        """What is derived of the outputs of layers that are still to run for the first time."""
+        for layer in self._layers:
+            layer.expected = second_moments.get(layer.name)
 
     def arm(self) -> None:
         """Watch the step that begins."""

@@ -32,6 +32,8 @@ class Layer:
     """Place of its readings, in order of execution; −1 before its first call."""
     calls: int = 0
     """1 if it was called at this step outside a backward pass."""
+    expected: float | None = None
+    """Second moment that was derived of its first output."""
     channels_first: bool | None = field(init=False)
     """Whether units lie along the second axis; None where the layers before must tell."""
 
@@ -50,6 +52,7 @@ class Layer:
             shape=tuple(output.shape),
             dtype=str(output.dtype).removeprefix("torch."),
             weights=tuple(canonical_name(f"{self.name}.{name}") for name, _ in own),
+            expected=self.expected,
         )
 
 

@@ -27,6 +27,7 @@ from evenflow.torch.losses import LossFunction
 from evenflow.torch.names import unwrap
 from evenflow.torch.watch.compiled import Eager, is_compiled
 from evenflow.torch.watch.ending import ending_of
+from evenflow.torch.watch.expected import expected_second_moments
 from evenflow.torch.watch.hooks import LayerHooks
 from evenflow.torch.watch.last_call import LastCall
 from evenflow.torch.watch.layers import Weight, weights_of
@@ -143,6 +144,23 @@ class Watch:
     def findings(self) -> Diagnosis:
         """What the rules of a training say of the run so far."""
         return diagnose_run(self.run())
+
+    def expect(self, inputs: Any) -> None:
+        """Derive what the first sample should look like, before the first step.
+
+        ``inputs`` are those of ``ef.derive``: a batch, or meta tensors of its shape. The run and
+        its report then have the derived second moment of each layer beside the measured one. It
+        takes about as long as ``ef.derive``, a second for most models. Where the model can't be
+        derived one warning says so, and the watch goes on without.
+        """
+        if not self._active or self._step:
+            self._say("what to expect can only be told before the first step")
+            return
+        try:
+            with self._hooks_away():
+                self._hooks.expect(expected_second_moments(self._model, inputs))
+        except Exception as error:
+            self._say(f"the start cannot be derived: {error}")
 
     def suggest(
         self,
