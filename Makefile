@@ -6,7 +6,7 @@ USABLE := $(VENV)/.usable
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint clean test-pythons bench-derive bench-derive-cost bench-fill bench-init bench-kills bench-levels bench-paper bench-rules bench-watch bench-watch-long bench-scale bench-shapeset bench-shards bench-study-gpu bench-theory bench-trainability bench-training calibrate
+.PHONY: run test lint clean test-pythons bench-derive bench-derive-cost bench-fill bench-init bench-kills bench-levels bench-paper bench-rules bench-watch bench-watch-long bench-scale bench-shapeset bench-shards bench-study-gpu bench-theory bench-trainability bench-training calibrate confirm-bank bench-rivals
 .DEFAULT_GOAL := run
 
 $(USABLE): pyproject.toml constraints.txt
@@ -73,6 +73,12 @@ bench-rules: $(INSTALLED)  ## the trainings that the rules' thresholds come from
 
 calibrate: $(INSTALLED)  ## the rules scored on the labelled bank of small trainings
 	$(BIN)/python benchmarks/calibrate.py
+
+confirm-bank: $(INSTALLED)  ## the bank's labels borne out by training, over three seeds
+	$(BIN)/python benchmarks/confirm_bank.py
+
+bench-rivals: $(INSTALLED)  ## other tools on the bank, those that are installed: RIVALS=folder
+	$(BIN)/python benchmarks/bank_rivals.py --from "$(RIVALS)"
 
 bench-shapeset: $(INSTALLED)  ## Shapeset-3×2: images a second, and its figures
 	$(BIN)/python benchmarks/shapeset.py

@@ -174,13 +174,13 @@ def print_table(results: Sequence[Scored]) -> None:
     """The whole half, then fault by fault, then rule by rule."""
     faulty = [r for r in results if r.case.faulty]
     sound = [r for r in results if not r.case.faulty]
-    shown = [r for r in faulty if r.case.fault.course]
-    early = [r for r in faulty if r.case.fault.start]
+    shown = [r for r in faulty if r.case.course]
+    early = [r for r in faulty if r.case.start]
     drawn = [r for r in faulty if r.case.fault.kind == "initialisation"]
     print("| | cases | recall | right cause first |\n| --- | ---: | ---: | ---: |")
-    _row("in training: faults that it can show", shown, lambda r: (r.course, r.case.fault.course))
-    _row("before the first step: initialisation", drawn, lambda r: (r.start, r.case.fault.start))
-    _row("before the first step: all that shows", early, lambda r: (r.start, r.case.fault.start))
+    _row("in training: faults that it can show", shown, lambda r: (r.course, r.case.course))
+    _row("before the first step: initialisation", drawn, lambda r: (r.start, r.case.start))
+    _row("before the first step: all that shows", early, lambda r: (r.start, r.case.start))
     print("\n| false alarms on sound trainings | cases | error | warning or error |")
     print("| --- | ---: | ---: | ---: |")
     for words, verdict in (("in training", "course"), ("before the first step", "start")):
@@ -202,8 +202,8 @@ def _row(words: str, cases: Sequence[Scored], said: Callable) -> None:
 def _rule(code: str, faulty: Sequence[Scored], sound: Sequence[Scored]) -> None:
     """Of the cases that the rule may lead: how many have an alarm, and a right one."""
     when = "course" if code >= "EF7" else "start"
-    asked = [r for r in faulty if code in getattr(r.case.fault, when)]
-    verdicts = [(getattr(r, when), getattr(r.case.fault, when)) for r in asked]
+    asked = [r for r in faulty if code in getattr(r.case, when)]
+    verdicts = [(getattr(r, when), getattr(r.case, when)) for r in asked]
     recall = _share(v.alarm() for v, _ in verdicts)
     right = _share(v.right(causes) for v, causes in verdicts)
     false = sum(any(code == told for told, _ in getattr(r, when).told) for r in sound)
@@ -213,9 +213,7 @@ def _rule(code: str, faulty: Sequence[Scored], sound: Sequence[Scored]) -> None:
 
 
 def _codes(results: Sequence[Scored]) -> list[str]:
-    labelled = {
-        c for r in results if r.case.faulty for c in (*r.case.fault.start, *r.case.fault.course)
-    }
+    labelled = {c for r in results if r.case.faulty for c in (*r.case.start, *r.case.course)}
     told = {code for r in results for v in (r.start, r.course) for code, _ in v.told}
     return sorted(labelled | told)
 
@@ -232,8 +230,7 @@ def _seconds(results: Sequence[Scored]) -> float:
 def print_cases(results: Sequence[Scored]) -> None:
     """What was said of each, with a mark where it is not what the label asks for."""
     for r in results:
-        fault = r.case.fault
-        start, course = (fault.start, fault.course) if r.case.faulty else ((), ())
+        start, course = r.case.start, r.case.course
         marks = [
             _mark(v, causes, r.case.faulty) for v, causes in ((r.start, start), (r.course, course))
         ]

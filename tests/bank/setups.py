@@ -71,7 +71,7 @@ class Setup:
         losses = []
         with _quiet(seed), watch(model, optimiser) if watch else contextlib.nullcontext() as w:
             for _, rows in zip(range(self.steps), batches, strict=False):
-                loss = self._loss(model, x[rows], y[rows])
+                loss = self.loss_of(model, x[rows], y[rows])
                 loss.backward()
                 if self.clip:
                     nn.utils.clip_grad_norm_(model.parameters(), self.clip)
@@ -93,7 +93,8 @@ class Setup:
         model.train()
         return score(self.task.loss, output, y)
 
-    def _loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    def loss_of(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The loss of a batch, as the training has it."""
         if self.autocast is None:
             return self.criterion(model(x), y)
         with torch.autocast("cpu", self.autocast):
@@ -152,6 +153,16 @@ class Case:
     def faulty(self) -> bool:
         """Whether a verdict is asked for; of a silent fault none is."""
         return self.fault is not None and self.fault.kind != "silent"
+
+    @property
+    def start(self) -> tuple[str, ...]:
+        """Rules of which one should come first before the first step."""
+        return self.fault.start if self.fault else ()
+
+    @property
+    def course(self) -> tuple[str, ...]:
+        """Rules of which one should come first in the training."""
+        return self.fault.course if self.fault else ()
 
 
 def sound(*setups: Setup) -> list[Case]:
