@@ -62,34 +62,30 @@ def fix(
     ``InputError`` for whatever ``check`` and ``plan`` refuse, and for a model that can't be copied.
     """
     tell = progress or _silent
-    before, after = copied(model), copied(model)
+    versions = copied(model), copied(model)
+    plan = init_(versions[1], batch, scheme, seed=seed)
 
     def checked(version: torch.nn.Module) -> Report:
         with seeded(seed, version):
             return check(version, batch, target, loss, select=select, ignore=ignore, seed=seed)
 
-    plan = init_(after, batch, scheme, seed=seed)
     reports = []
-    for done, version in enumerate((before, after)):
+    for done, version in enumerate(versions):
         tell("checking", done, 2, math.nan)
         reports.append(checked(version))
     tell("checking", 2, 2, math.nan)
     training = _training(
-        before, batch, target, loss, data=data, test=test, steps=steps, size=batch_size, seed=seed
+        versions[0], batch, target, loss, data, test, steps=steps, size=batch_size, seed=seed
     )
-    rates = _rates(training, (before, after), tell)
-    curves = _side_by_side(training, (before, after), rates, tell)
-    trials = [
+    rates = _rates(training, versions, tell)
+    before, after = (
         Trial(report.record, report.diagnosis, curve)
-        for report, curve in zip(reports, curves, strict=True)
-    ]
-    return Comparison(
-        before=trials[0],
-        after=trials[1],
-        change=_change(plan, training, rates),
-        helped=helped(trials[0], trials[1]),
-        seed=seed,
+        for report, curve in zip(
+            reports, _side_by_side(training, versions, rates, tell), strict=True
+        )
     )
+    change = _change(plan, training, rates)
+    return Comparison(before, after, change, helped(before, after), seed)
 
 
 def helped(before: Trial, after: Trial) -> bool:
@@ -113,9 +109,9 @@ def _training(
     batch: Any,
     target: Any,
     loss: str | LossFunction | None,
-    *,
     data: tuple[Any, Any] | None,
     test: tuple[Any, Any] | None,
+    *,
     steps: int,
     size: int,
     seed: int,

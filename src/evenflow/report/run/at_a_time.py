@@ -151,7 +151,9 @@ def profile_chart(run: Run, way: Way, title: str) -> alt.LayerChart | None:
             base.transform_filter("datum.frame === 0").mark_line(
                 style="predicted", strokeWidth=6, opacity=0.16
             ),
-            base.transform_filter(f"datum.frame === {_DERIVED}").mark_line(style="predicted"),
+            base.transform_filter(f"datum.frame === {_DERIVED}").mark_line(
+                style="predicted", strokeDash=[5, 4]
+            ),
             now.mark_line(),
             now.mark_point(size=44).encode(tooltip=tooltip),
         ],

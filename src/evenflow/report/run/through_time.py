@@ -7,8 +7,9 @@ import math
 from collections.abc import Sequence
 
 import altair as alt
+import numpy as np
 
-from evenflow.record.run import Run
+from evenflow.record.run import Run, Series
 from evenflow.report.charts.frame import Row, color, compact, framed, log_y, on_log_axis
 from evenflow.report.run.choice import Way, drawn, moments, names, readings
 from evenflow.report.words import figure, short
@@ -102,37 +103,54 @@ def layers_chart(
     known = names(run, way, numbers)
     rows: list[Row] = []
     for style, quantity in enumerate(quantities):
-        values = readings(run, way)[quantity]
-        for depth, (tensor, name) in enumerate(zip(numbers, known, strict=True)):
-            for k in moments(run):
-                value = float(values[k, tensor])
-                value = math.sqrt(value) if root and value >= 0 else value
-                if math.isfinite(value) and (not log or on_log_axis(value)):
-                    rows.append(
-                        {
-                            "step": int(run.steps[k]),
-                            "value": compact(value),
-                            "layer": name,
-                            "depth": depth,
-                            "style": style,
-                        }
-                    )
+        values = readings(run, way)[quantity][:, numbers]
+        shown = np.sqrt(values, where=values >= 0, out=values) if root else values
+        rows += _layer_rows(run, shown, known, style, log=log)
     if not rows:
         return None
-    y = (
-        log_y("value", title, (row["value"] for row in rows))
-        if log
-        else alt.Y(
-            "value:Q",
-            title=title,
-            axis=alt.Axis(format=".0%" if share else "~g", tickCount=5),
-            scale=alt.Scale(domain=[0, 1]) if share else alt.Scale(zero=False),
-        )
-    )
+    if log:
+        y = log_y("value", title, (row["value"] for row in rows))
+    else:
+        axis = alt.Axis(format=".0%" if share else "~g", tickCount=5)
+        scale = alt.Scale(domain=[0, 1]) if share else alt.Scale(zero=False)
+        y = alt.Y("value:Q", title=title, axis=axis, scale=scale)
     dash = alt.StrokeDash(
         "style:N", scale=alt.Scale(domain=[0, 1], range=[[1, 0], [4, 3]]), legend=None
     )
-    shade = alt.Color(
+    lines = alt.Chart().encode(steps_axis(), y, _shade(known), dash, alt.Detail("layer:N"))
+    tooltip = [alt.Tooltip("layer:N"), alt.Tooltip("step:Q"), alt.Tooltip("value:Q", title=title)]
+    return framed(
+        [
+            lines.mark_line(strokeWidth=1.6),
+            lines.mark_point(size=30, opacity=0).encode(tooltip=tooltip),
+        ],
+        rows,
+        f"{title} of layers by training step",
+        height=280,
+    )
+
+
+def _layer_rows(
+    run: Run, values: Series, known: Sequence[str], style: int, *, log: bool
+) -> list[Row]:
+    """A row for each layer and moment; ``values`` are of shape (samples, layers)."""
+    return [
+        {
+            "step": int(run.steps[k]),
+            "value": compact(value),
+            "layer": name,
+            "depth": depth,
+            "style": style,
+        }
+        for depth, name in enumerate(known)
+        for k in moments(run)
+        if math.isfinite(value := float(values[k, depth])) and (not log or on_log_axis(value))
+    ]
+
+
+def _shade(known: Sequence[str]) -> alt.Color:
+    """Layers by their depth, from dark to light."""
+    return alt.Color(
         "depth:Q",
         scale=alt.Scale(range="ramp", domain=[0, max(len(known) - 1, 1)]),
         title=None,
@@ -144,17 +162,6 @@ def layers_chart(
             symbolType="stroke",
             labelLimit=110,
         ),
-    )
-    lines = alt.Chart().encode(steps_axis(), y, shade, dash, alt.Detail("layer:N"))
-    tooltip = [alt.Tooltip("layer:N"), alt.Tooltip("step:Q"), alt.Tooltip("value:Q", title=title)]
-    return framed(
-        [
-            lines.mark_line(strokeWidth=1.6),
-            lines.mark_point(size=30, opacity=0).encode(tooltip=tooltip),
-        ],
-        rows,
-        f"{title} of layers by training step",
-        height=280,
     )
 
 
