@@ -7,6 +7,7 @@ import pytest
 from evenflow.diagnose import diagnose, find, rules
 from evenflow.diagnose.catalogue import page
 from evenflow.diagnose.rules.forward import ExplodingForward
+from evenflow.diagnose.training.registry import every_rule
 from evenflow.errors import InputError
 
 from .records import chain, layer, record, weight
@@ -35,7 +36,7 @@ def test_every_explanation_says_measure_threshold_and_remedy():
 
 
 def test_causes_are_known_and_never_run_in_circles():
-    explains = {rule.code: rule.explains for rule in rules()}
+    explains = {rule.code: rule.explains for rule in every_rule()}
 
     def effects(code: str, seen: tuple[str, ...] = ()) -> None:
         assert code not in seen, f"{code} explains itself"

@@ -23,10 +23,10 @@ def attribute(diagnosis: Diagnosis) -> Diagnosis:
         (finding for outcome in diagnosis.outcomes for finding in outcome.findings),
         key=lambda finding: (_UPSTREAM.index(finding.code[2]), finding.code),
     )
-    causes = {
-        effect: next((f for f in findings if effect.code in f.explains), None)
-        for effect in findings
-    }
+    causes: dict[Finding, Finding | None] = {}
+    for effect in findings:
+        explained = (f for f in findings if effect.code in f.explains)
+        causes[effect] = next((f for f in explained if not _leads_to(f, effect, causes)), None)
     levels = {finding: finding.level for finding in findings}
     for effect in findings:
         _raise(levels, causes, effect)
@@ -38,6 +38,16 @@ def attribute(diagnosis: Diagnosis) -> Diagnosis:
     return Diagnosis(
         tuple(replace(o, findings=tuple(map(told, o.findings))) for o in diagnosis.outcomes)
     )
+
+
+def _leads_to(finding: Finding, effect: Finding, causes: dict[Finding, Finding | None]) -> bool:
+    """Whether ``finding`` follows from ``effect``, or is it: each may explain the other."""
+    behind: Finding | None = finding
+    while behind is not None:
+        if behind == effect:
+            return True
+        behind = causes.get(behind)
+    return False
 
 
 def _raise(

@@ -30,7 +30,7 @@ class Nonfinite(TrainingRule):
     code = "EF801"
     name = "nonfinite"
     level = "error"
-    explains = ("EF802", "EF803", "EF804", "EF805", "EF806", "EF808", "EF810", "EF811")
+    explains = ("EF802", "EF804", "EF805", "EF806", "EF808", "EF810", "EF811")
 
     def check(self, run: Run, _limits: Thresholds) -> list[Finding] | Skipped:
         """At most one finding: the first place."""

@@ -92,7 +92,7 @@ class LearningRateLow(TrainingRule):
     code = "EF702"
     name = "learning-rate-low"
     level = "warning"
-    explains = ("EF708", "EF810", "EF811", "EF812")
+    explains = ("EF810", "EF811", "EF812")
 
     def check(self, run: Run, limits: Thresholds) -> list[Finding] | Skipped:
         """At most one finding."""
