@@ -23,7 +23,7 @@ from evenflow.torch.noise import noise_like, noise_rows
 from evenflow.torch.policies import kept_parameters
 from evenflow.torch.probe import probe
 from evenflow.torch.trace import Trace, trace
-from evenflow.torch.weights import parameter_moments
+from evenflow.torch.weights import input_moments, parameter_moments
 
 
 def plan(
@@ -63,6 +63,7 @@ def _planned(
         calibrated=calibrated,
         residual=choice,
         found=parameter_moments(traced.graph, parameters),
+        inputs=input_moments(traced.graph, shapes),
     )
     return made, traced
 

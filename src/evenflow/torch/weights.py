@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 
 from evenflow.graph.graph import Graph
@@ -55,8 +58,21 @@ def input_moments(graph: Graph, call: Call) -> dict[str, Moments]:
             continue
         shape = tuple(tensor.shape)
         if tensor.is_meta or not tensor.numel():
-            found[name] = Moments.independent(shape=shape, roles=roles_of(shape))
+            found[name] = _white(shape)
         else:
             values = tensor.detach().double().cpu().numpy()
             found[name] = moments_of(values, roles_of(shape), _DISTANCES if len(shape) >= 4 else 0)
     return found
+
+
+def _white(shape: tuple[int, ...]) -> Moments:
+    """Standard normal inputs. Pixels are told apart by distance: what convolutions make of
+    neighbours has inputs in common."""
+    found = Moments.independent(shape=shape, roles=roles_of(shape))
+    if len(shape) < 4:
+        return found
+    atoms = (atom for axis in found.axes for atom in axis)
+    lengths = [min(_DISTANCES + 2, a.size) if a.role == "positions" else 2 for a in atoms]
+    pairs = np.zeros(lengths)
+    pairs.flat[0] = 1.0
+    return replace(found, pairs=pairs)
