@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
 
 from evenflow.errors import ActivationError, NoRuleError
+from evenflow.graph.cross import Cross
+from evenflow.graph.cross_back import CrossBack
 from evenflow.graph.forward_pass import Forward, obstacle, require_finite
 from evenflow.graph.graph import Node
 from evenflow.graph.levels import Levels
@@ -31,9 +35,11 @@ class Backward:
         self.blocked: dict[str, str] = {}
         self.levels: dict[str, Levels] = {}
         self.levels_of_parts: dict[str, dict[int, Levels]] = {}
+        self._arrived: dict[str, Moments] = {}
         for name in self.graph.outputs:
             if name in self.floats:
-                self._add(name, self._arriving(name, cotangents.get(name, 1.0)))
+                self._arrived[name] = self._arriving(name, cotangents.get(name, 1.0))
+                self._add(name, self._arrived[name])
 
     def _arriving(self, name: str, second: float) -> Moments:
         shape = self.graph.shape(name)
@@ -43,11 +49,32 @@ class Backward:
         """From the outputs to the inputs."""
         for unit in reversed(self.forward.order):
             if isinstance(unit, Node):
+                self._with_common_weights(unit.name)
                 self._one(unit)
             else:
                 self._scan(unit)
+        for name in self.graph.inputs:
+            self._with_common_weights(name)
+        for name in self.graph.reused:
+            for parameter, extra in self._crossed.extra_of_parameters(name).items():
+                self._increase(parameter, extra)
         for name in self.blocked:
             self.gradients.pop(name, None)
+
+    def _with_common_weights(self, name: str) -> None:
+        """All readers of a value have sent their gradients; some share weights."""
+        if self.graph.reused and name in self.gradients:
+            self._increase(name, self._crossed.extra(name))
+
+    def _increase(self, name: str, extra: Moments | None) -> None:
+        known = self.gradients.get(name)
+        if known is not None and extra is not None and extra.pairs.shape == known.pairs.shape:
+            self.gradients[name] = replace(known, pairs=known.pairs + extra.pairs)
+
+    @cached_property
+    def _crossed(self) -> CrossBack:
+        step = self.forward.step(self.graph.nodes[-1])
+        return CrossBack(Cross(step), self.gradients, self._arrived.__getitem__)
 
     def _one(self, node: Node) -> None:
         reason = self.blocked.get(node.name, "")

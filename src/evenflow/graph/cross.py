@@ -14,15 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from evenflow.graph.contract import contracted
 from evenflow.graph.graph import Node, Ref
 from evenflow.graph.moments import Array, Moments
-from evenflow.graph.rules.registry import Step
 from evenflow.graph.through import across, mean_slope, slopes_across
 
-SUMS = ("add", "sub")
+if TYPE_CHECKING:  # the rules of sums import this file
+    from evenflow.graph.rules.registry import Step
+
+_SUMS = ("add", "sub")
 _KEPT_APART = ("dropout", "to", "_to_copy", "clone", "contiguous", "alias")
+_TRANSPOSES = ("t", "transpose", "numpy_T", "mT")
 _DEEPEST = 200
 """Pairs of values that are followed for one sum; what is further away counts as independent."""
 
@@ -55,14 +59,10 @@ class Cross:
         node, other = self.step.graph.node(later), self.step.graph.node(earlier)
         if node is None:
             return None
-        if node.op in SUMS:
+        if looked_through(node):
             return self._over_terms(node, earlier)
-        if other is not None and other.op in SUMS:
+        if other is not None and looked_through(other):
             return self._over_terms(other, later)
-        if node.op in _KEPT_APART:
-            return self.of(earlier, operand(node))
-        if other is not None and other.op in _KEPT_APART:
-            return self.of(operand(other), later)
         if other is not None and same_weight(self.step, node, other):
             return self._mapped(node, other)
         return self._activated(node, other, earlier, later)
@@ -122,20 +122,74 @@ class Cross:
         return slopes_across(z, y, inner.pairs, node.activation)
 
 
+def returned(step: Step) -> Moments | None:
+    """What a weight brings back of what it has read before: Wᵀφ(Wx) holds n v E[φ′] x, for n rows.
+    None where the weight has not made what it reads."""
+    node = step.graph.node(operand(step.node))
+    if node is not None and node.activation is not None:
+        node = step.graph.node(operand(node))
+    factor = None if node is None else made_again(step, step.node, node)
+    return None if factor is None or node is None else step.known[operand(node)].scaled(factor)
+
+
+def made_again(step: Step, reader: Node, maker: Node) -> float | None:
+    """n v E[φ′], where ``reader`` maps by the transpose of the weight that ``maker`` maps by, with
+    at most an activation φ between the two; else None."""
+    by, first = replace(step, node=reader), replace(step, node=maker)
+    weight = by.name("weight") or by.name("other") or by.name("mat2")
+    turned = reader.op != "linear" or step.graph.node(weight) is not None
+    if maker.op != "linear" or not turned or parameter_of(step, weight) != first.name("weight"):
+        return None
+    between = step.graph.node(operand(reader))
+    steepness = 1.0
+    if between is not None and between.activation is not None:
+        steepness = mean_slope(step.known[maker.name], between.activation)
+        between = step.graph.node(operand(between))
+    if between is not maker:
+        return None
+    return first.shape("weight")[0] * first.of("weight").second * steepness
+
+
+def parameter_of(step: Step, name: str) -> str:
+    """The parameter that a value is the transpose of, or is; "" if it is of none."""
+    node = step.graph.node(name)
+    if node is not None and node.op in _TRANSPOSES:
+        name = operand(node)
+    return name if name in step.graph.parameters else ""
+
+
 def operand(node: Node) -> str:
     """The value that an operation of one operand reads."""
     value = node.arguments.get("input")
     return value.name if isinstance(value, Ref) else ""
 
 
+def looked_through(node: Node) -> bool:
+    """Whether an operation is a sum of its operands, each times a number."""
+    return node.op in _SUMS or node.op in _KEPT_APART or _by_number(node) is not None
+
+
 def terms(node: Node) -> Iterator[tuple[float, str]]:
-    """Terms of a sum and what each is multiplied with."""
+    """What such an operation sums, and what each is multiplied with."""
+    if node.op not in _SUMS:
+        yield _by_number(node) or 1.0, operand(node)
+        return
     alpha = node.arguments.get("alpha", 1.0)
     factor = float(alpha) if isinstance(alpha, (int, float)) else 1.0
     for argument, sign in (("input", 1.0), ("other", factor * (-1 if node.op == "sub" else 1))):
         value = node.arguments.get(argument)
         if isinstance(value, Ref):
             yield sign, value.name
+
+
+def _by_number(node: Node) -> float | None:
+    """What a product with a number multiplies with; None for anything else."""
+    number = node.arguments.get("other")
+    if node.op == "neg":
+        return -1.0
+    if not isinstance(number, (int, float)) or not operand(node):
+        return None
+    return float(number) if node.op == "mul" else 1 / number if node.op == "div" else None
 
 
 def same_weight(step: Step, one: Node, other: Node) -> bool:

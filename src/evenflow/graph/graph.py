@@ -121,13 +121,14 @@ class Graph:
 
     @cached_property
     def reused(self) -> tuple[str, ...]:
-        """Weights that several linear maps read."""
-        return tuple(
-            name
-            for name, parameter in self.parameters.items()
-            if len(parameter.shape) > 1
-            and sum(user.op == "linear" for user in self.users(name)) > 1
-        )
+        """Weights that several maps read, transposed or not."""
+        matrices = (n for n, parameter in self.parameters.items() if len(parameter.shape) == 2)
+        return tuple(name for name in matrices if self._maps(name) > 1)
+
+    def _maps(self, name: str) -> int:
+        own = sum(user.op in ("linear", "matmul", "mm") for user in self.users(name))
+        turned = (user.name for user in self.users(name) if user.op in ("t", "transpose"))
+        return own + sum(self._maps(each) for each in turned)
 
     @cached_property
     def _places(self) -> Mapping[str, int]:

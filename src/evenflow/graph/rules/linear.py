@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from evenflow.errors import NoRuleError
 from evenflow.graph.contract import contracted, matrix_letters
+from evenflow.graph.cross import returned
 from evenflow.graph.graph import Ref
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.registry import Cotangents, Step, register
@@ -30,7 +31,13 @@ def _linear_letters(step: Step) -> tuple[str, str, str]:
 def _linear(step: Step) -> Moments:
     left, right, result = _linear_letters(step)
     product = contracted(step.of("input"), step.of("weight"), left, right, result)
-    return _with_bias(step, product)
+    return _with_bias(step, _with_returned(step, product))
+
+
+def _with_returned(step: Step, product: Moments) -> Moments:
+    """With what a weight brings back that has made what it reads, transposed."""
+    back = returned(step) if step.graph.reused else None
+    return product if back is None or back.shape != product.shape else product.plus(back)
 
 
 def _linear_back(step: Step, cotangent: Moments) -> Cotangents:
@@ -66,7 +73,7 @@ def _matrix_product(operation: str, left: str, right: str) -> None:
 
     register(
         operation,
-        forward=lambda step: product(step.of(left), step.of(right)),
+        forward=lambda step: _with_returned(step, product(step.of(left), step.of(right))),
         backward=backward,
     )
 
