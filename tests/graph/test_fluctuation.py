@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from evenflow.graph.fluctuation import Fluctuation
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
 from evenflow.theory.gain import gain
@@ -105,3 +106,9 @@ def test_normalisation_ends_a_walk():
     spans = [high / low for low, high in map(derivation.interval_forward.get, (before, norm))]
     assert spans[0] > 1.5
     assert spans[1] < 1.01
+
+
+def test_an_interval_without_an_end_is_one_still():
+    low, high = Fluctuation(kernel=1e6).interval(Moments.independent())
+    assert 0 <= low < 1e-100
+    assert high > 1e100

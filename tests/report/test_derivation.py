@@ -111,3 +111,23 @@ def test_it_is_printed_and_saved(report, tmp_path):
     assert report.forward is report.derivation.forward
     assert not report.sampled
     assert not report.unknown
+
+
+class Last(nn.Module):
+    """Reads the last of several positions, through a block that is used twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(32, 32)
+
+    def forward(self, x):
+        for _ in range(2):
+            x = x + self.map(x)
+        return nn.functional.layer_norm(x, [32])[:, -1]
+
+
+def test_sentences_tell_of_single_positions_and_of_weights_in_common():
+    rows = tensor_rows(derive(Last(), torch.randn(4, 6, 32)).derivation)
+    said = " ".join(row.forward_sentence + row.backward_sentence for row in rows)
+    assert "single positions between 0 and 6.00 times that" in said
+    assert "made by the same weights" in said

@@ -42,6 +42,8 @@ _QUANTILE = 1.6448536269514722
 """Of the standard normal: 5 % lie above."""
 _STEP = 1e-3
 """Relative change of a second moment by which slopes are taken."""
+_FARTHEST = 300.0
+"""Of the logarithm of a second moment: what is further away has no end."""
 _LARGE = 0.01
 """Variance of log above which an activation's curve counts and not its slope alone."""
 _CONTRACTIONS = ("linear", "conv", "addmm", "matmul", "mm", "bmm", "baddbmm", "einsum", "bilinear")
@@ -61,8 +63,8 @@ class Fluctuation:
         own = math.log1p(self.own)
         middle = self.shift - own / 2
         width = _QUANTILE * math.sqrt(self.kernel + own)
-        second = moments.second
-        return second * math.exp(middle - width), second * math.exp(middle + width)
+        low, high = (math.exp(min(end, _FARTHEST)) for end in (middle - width, middle + width))
+        return moments.second * low, moments.second * high
 
 
 def forwards(

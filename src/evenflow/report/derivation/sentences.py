@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from evenflow.graph.graph import Node, Ref
+from evenflow.graph.levels import Levels
 from evenflow.graph.propagate import Derivation
 from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
 from evenflow.graph.through import operating
@@ -18,6 +19,21 @@ _NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
 
 def forward_sentence(derivation: Derivation, node: Node, use: Use | None) -> str:
     """How q′ = E[x²] of a result follows from what the operation reads."""
+    words = _forward(derivation, node, use)
+    return words and words + _unlike(derivation.levels_forward.get(node.name))
+
+
+def _unlike(levels: Levels | None) -> str:
+    """How far single positions are from what holds of all of them."""
+    if levels is None:
+        return ""
+    low, high = float(levels.values.min()), float(levels.values.max())
+    if high - low < _EXACT:  # of one size, but some more alike than others
+        return ""
+    return f"; single positions between {figure(low)} and {figure(high)} times that"
+
+
+def _forward(derivation: Derivation, node: Node, use: Use | None) -> str:
     known = derivation.forward
     found = known.get(node.name)
     if found is None or node.name in derivation.sampled:
@@ -34,15 +50,24 @@ def forward_sentence(derivation: Derivation, node: Node, use: Use | None) -> str
     if node.op in ("add", "sub") and len(sides) == 2:
         x, y = sides
         cross = (2 if node.op == "add" else -2) * x.mean * y.mean
+        if abs(x.second + y.second + cross - found.second) > _EXACT * found.second:
+            cross = found.second - x.second - y.second
+            terms = [x.second, y.second, cross]
+            return _sum("q' = q_x + q_y + 2·E[x·y] (made by the same weights)", terms, found.second)
         return _sum("q' = q_x + q_y + 2·m_x·m_y", [x.second, y.second, cross], found.second)
     if node.op == "mul" and len(sides) == 2:
-        terms = f"{figure(sides[0].second)} × {figure(sides[1].second)}"
-        return f"q' = q_x · q_y = {terms} = {figure(found.second)}"
+        summands = f"{figure(sides[0].second)} × {figure(sides[1].second)}"
+        told = f"q' = q_x · q_y = {summands} = {figure(found.second)}"
+        if abs(sides[0].second * sides[1].second - found.second) > _EXACT * found.second:
+            told += " (both are larger at the same positions)"
+        return told
     if node.op in _NORMS and sides:
         return (
             f"divided by the standard deviation of its input (q = {figure(sides[0].second)}), "
             f"then scaled: q' = {figure(found.second)}"
         )
+    if node.op in PARTS and sides and abs(sides[0].second / found.second - 1) > _EXACT:
+        return f"some positions alone: q' = {figure(found.second)}, q = {figure(sides[0].second)}"
     if node.op in ORDER_ONLY or node.op in PARTS:
         return f"the same numbers: q' = q = {figure(found.second)}"
     return f"q' = {figure(found.second)}, by the rule of {node.op}"
@@ -78,9 +103,10 @@ def backward_sentence(derivation: Derivation, node: Node, by_node: Mapping[str, 
     sent = [_sent(derivation, node, user, by_node.get(user.name)) for user in users]
     if node.name in graph.outputs:
         sent.append("the cotangent at the output")
+    unlike = _unlike(derivation.levels_backward.get(node.name))
     if len(sent) == 1:
-        return f"q_δ = {sent[0]} = {figure(gradient.second)}"
-    return f"q_δ = the sum of {'; '.join(sent) or 'nothing'} = {figure(gradient.second)}"
+        return f"q_δ = {sent[0]} = {figure(gradient.second)}{unlike}"
+    return f"q_δ = the sum of {'; '.join(sent) or 'nothing'} = {figure(gradient.second)}{unlike}"
 
 
 def _sent(derivation: Derivation, node: Node, user: Node, use: Use | None) -> str:
