@@ -1,7 +1,8 @@
 """What watching a training costs: process time beside a plain loop, one thread.
 
-Each way is run A/B/A in alternation, in one process; the figures are ratios of process time to
-that of the plain loops around it, median and mean, after a first run of each that is not counted.
+evenflow and a plain loop make a few steps in turns; every other way, as some change the whole
+process, is run A/B/A in alternation, after a first run of each that is not counted. The figures are
+ratios of process time, median and mean.
 Peak memory is of a process of its own. Peers that are not installed are left out, and named.
 
 python benchmarks/watch.py [--quick] [WORD IN THE NAME OF A WAY …]
@@ -65,31 +66,58 @@ def evenflow(every):
     return way
 
 
-WAYS = {
-    "evenflow, each step": evenflow(1),
-    "evenflow, default (every 10)": evenflow(10),
-    "evenflow, every 50": evenflow(50),
-    **PEERS,
+OURS = {
+    "evenflow, each step": 1,
+    "evenflow, default (every 10)": 10,
+    "evenflow, every 50": 50,
 }
+WAYS = {**{name: evenflow(every) for name, every in OURS.items()}, **PEERS}
 
 
-def loop(network, way, steps: int) -> float:
-    """Process seconds of so many steps, set-up and closing left out."""
+@contextlib.contextmanager
+def training(network, way):
+    """Gives a function that makes so many steps, and tells their process seconds."""
     torch.manual_seed(0)
     model, x = NETWORKS[network]()
     y = torch.randint(0, 10, (len(x),))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     with way(model, optimizer) as hooked:
-        start = time.process_time()
-        for _ in range(steps):
-            optimizer.zero_grad()
-            output = model(x)
-            loss = hooked.criterion(output, y)
-            with hooked.around(output, y, loss):
-                loss.backward()
-            optimizer.step()
-            hooked.step(loss)
-        return time.process_time() - start
+
+        def make(steps: int) -> float:
+            start = time.process_time()
+            for _ in range(steps):
+                optimizer.zero_grad()
+                output = model(x)
+                loss = hooked.criterion(output, y)
+                with hooked.around(output, y, loss):
+                    loss.backward()
+                optimizer.step()
+                hooked.step(loss)
+            return time.process_time() - start
+
+        yield make
+
+
+def loop(network, way, steps: int) -> float:
+    """Process seconds of so many steps, set-up and closing left out."""
+    with training(network, way) as make:
+        return make(steps)
+
+
+def in_turns(network, every: int, steps: int) -> tuple[float, float]:
+    """Median and mean of a watched training beside a plain one that goes on at the same time.
+
+    Each makes a few steps while the other waits, so that both meet the same noise; the mean
+    includes the first sample, spectra, and looks of the rules.
+    """
+    block = max(5, every)
+    with training(network, plain) as one, training(network, evenflow(every)) as other:
+        times = [(one(block), other(block)) for _ in range(steps // block)]
+    plainly, watched = zip(*times, strict=True)
+    return (
+        statistics.median(watched) / statistics.median(plainly),
+        sum(watched) / sum(plainly),
+    )
 
 
 def ratios(network, way, steps: int, rounds: int) -> list[float]:
@@ -117,7 +145,7 @@ def peak(network: str, name: str) -> str:
 
 def main() -> None:
     quick = "--quick" in sys.argv
-    rounds = 5 if quick else 11
+    rounds = 3 if quick else 7
     for network in NETWORKS:
         steps = 300 if network.startswith("MLP") else 100
         each = loop(network, plain, steps) / steps
@@ -130,9 +158,12 @@ def main() -> None:
             if importlib.util.find_spec(NEEDS.get(name, "torch")) is None:
                 print(f"| {name:<36} | not installed | | |")
                 continue
-            ours = name.startswith("evenflow")
-            found = ratios(network, way, steps, rounds if ours else max(3, rounds // 3))
-            median, mean = statistics.median(found), statistics.fmean(found)
+            if name in OURS:
+                found = [in_turns(network, OURS[name], 2 * steps) for _ in range(rounds)]
+                median, mean = (statistics.median(each) for each in zip(*found, strict=True))
+            else:
+                found = ratios(network, way, steps // 4, rounds)
+                median, mean = statistics.median(found), statistics.fmean(found)
             print(f"| {name:<36} | {median:.3f} | {mean:.3f} | {peak(network, name)} |", flush=True)
 
 
