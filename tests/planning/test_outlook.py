@@ -27,6 +27,23 @@ def test_a_scheme_that_explodes_says_so():
     assert any(note.startswith("activations explode: by the derivation") for note in notes)
 
 
+class Tagger(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stack, self.head = nn.LSTM(8, 8, num_layers=12, batch_first=True), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.head(self.stack(x)[0])
+
+
+def test_signals_that_die_within_a_recurrent_stack_are_told():
+    model = Tagger()
+    notes = ef.plan(model, torch.zeros(4, 6, 8), "glorot").notes
+    assert any(note.startswith("activations vanish") for note in notes)
+    assert any(note.startswith("gradients vanish") and "at input x" in note for note in notes)
+    assert not any("vanish" in note for note in ef.plan(model, torch.zeros(4, 6, 8)).notes)
+
+
 def test_one_block_has_no_price():
     model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 2))
     assert ef.plan(model, torch.zeros(2, 8), "glorot").notes == ()

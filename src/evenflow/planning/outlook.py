@@ -8,14 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from evenflow.graph.graph import Graph, Node
+from evenflow.graph.graph import Graph, Node, Ref
 from evenflow.graph.propagate import Derivation
 from evenflow.planning.levels import LEVEL, Levels, Span, levels, span, squared_norms
+from evenflow.planning.recurrent import RECURRENT
 from evenflow.planning.stages import Stage
 
 BOUND = 1e4
 """Factor in squared norm beyond which a signal counts as lost: 100 in root mean square."""
-_PLACES = ("linear", "conv", "matmul", "addmm", "mm", "bmm", "einsum", "lstm", "gru", "rnn", "add")
+_OPERATIONS = (
+    "linear",
+    "conv",
+    "matmul",
+    "addmm",
+    "mm",
+    "bmm",
+    "einsum",
+    "lstm",
+    "gru",
+    "rnn",
+    "add",
+)
 
 
 def outlook(graph: Graph, derivation: Derivation, stages: tuple[Stage, ...]) -> tuple[str, ...]:
@@ -54,7 +67,7 @@ def _said(graph: Graph, found: Span, bound: float) -> str:
 
 def _lost(graph: Graph, norms: Mapping[str, float], what: str, *, first: bool) -> Iterator[str]:
     """Warnings of norms out of bounds beside that of the first place (or of the last one)."""
-    names = [node.name for node in graph.nodes if _counts(node) and norms.get(node.name, 0.0) > 0]
+    names = [name for node in graph.nodes for name in _places(node) if norms.get(name, 0.0) > 0]
     if len(names) < 2:
         return
     start, way = norms[names[0 if first else -1]], span(norms, names)
@@ -70,11 +83,17 @@ def _lost(graph: Graph, norms: Mapping[str, float], what: str, *, first: bool) -
         )
 
 
-def _counts(node: Node) -> bool:
-    return node.op.startswith(_PLACES) and len(node.shape) > 1
+def _places(node: Node) -> Iterator[str]:
+    """Values that count of an operation; of a recurrent one, which may be many layers, what it
+    reads as well."""
+    read = node.arguments.get("input")
+    if node.op in RECURRENT and isinstance(read, Ref):
+        yield read.name
+    if node.op.startswith(_OPERATIONS) and len(node.shape) > 1:
+        yield node.name
 
 
 def place_of(graph: Graph, name: str) -> str:
     """Where a value is computed, in the user's words."""
     node = graph.node(name)
-    return f"{node.layer or name} ({node.op})" if node is not None else name
+    return f"{node.layer or name} ({node.op})" if node is not None else f"input {name}"
