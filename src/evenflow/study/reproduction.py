@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -105,15 +105,17 @@ class Reproduction:
         """Draw the page from the results that there are; its path."""
         folder = Folder(out)
         scale = self.scale(order)
+        progress, whole = _progress(folder, self.wanted(order))
         write_page(
             out,
             name=self.name,
             title=self.title,
-            lead=f"Scale {scale.name}: {scale.note}.",
+            lead=f"Scale {scale.name}: {scale.note}."
+            + (f" So far {progress}" if not whole else ""),
             sections=[exhibit.draw(scale, folder.result) for exhibit in self.chosen(order)],
             failed=failures(folder.index.rows()),
             command=order.command(out, folder.index.about("data")),
-            notes=_notes(folder, self.wanted(order)),
+            notes=[progress],
         )
         return out / "report.html"
 
@@ -137,7 +139,8 @@ def remembered(out: Path) -> Order:
         ) from error
 
 
-def _notes(folder: Folder, wanted: Wanted) -> Sequence[str]:
+def _progress(folder: Folder, wanted: Wanted) -> tuple[str, bool]:
+    """How many of the trials are done in words, and whether all are."""
     trials = list(dict.fromkeys(wanted(folder.result)))
     done = sum(folder.result(trial) is not None for trial in trials)
-    return [f"{done} of {len(trials)} trials are done."]
+    return f"{done} of {len(trials)} trials are done.", done == len(trials)

@@ -60,12 +60,12 @@ class Scale:
             parts.append(f"{self.updates:,} updates in place of {full.updates:,}")
         if len(self.rates) < len(full.rates):
             tried = ", ".join(f"{rate:g}" for rate in self.rates)
-            parts.append(f"learning rates tried: {tried}")
+            parts.append(f"learning rates to try: {tried}")
         if self.test_images < full.test_images:
             parts.append(f"{self.test_images:,} test images in place of {full.test_images:,}")
         left_out = set(COLUMNS) - {STAND_INS.get(name, name) for name in self.data}
         if left_out:
-            parts.append(f"left out: {', '.join(sorted(left_out))}")
+            parts.append(f"left out: {', '.join(TITLES[name] for name in sorted(left_out))}")
         return parts
 
 
