@@ -30,6 +30,9 @@ _BEARABLE = 6.0
 """A price above this, in either direction, is warned of: softsign, the dearest of the activations
 that still train at depth 30, pays 5.5."""
 
+_NOTABLE = 1.2
+"""Factor between draws of the weights from which on they are told apart."""
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -79,7 +82,8 @@ class OperatingPoint:
                 f"{self.depth} layers (price ×{self.price:.3g}): normalise between layers, use "
                 "residual branches, or choose a centred activation such as tanh"
             )
-        if self.unstable:
+        low, high = self.beside_plan if self.calibrated else self.forward_interval
+        if self.unstable and high > _NOTABLE * low:
             found.append(self._uncertainty())
         return tuple(found)
 
