@@ -12,9 +12,12 @@ from evenflow.graph.competition import competition
 from evenflow.graph.levels.levels import Levels, corrected, product, spread_out, together
 from evenflow.graph.levels.mixing import Mixing
 from evenflow.graph.moments import Moments
+from evenflow.graph.propagate import propagate
+from evenflow.torch.derive import derive
 
+from ..tracing import traced
 from .laws import white
-from .monte_carlo import network_errors
+from .monte_carlo import network_errors, parameter_laws
 
 TOKENS, WIDTH, DRAWS = 8, 64, 8000
 SHAPE = (3, 5, 4)
@@ -185,3 +188,31 @@ def test_networks_whose_positions_differ(name):
         errors = list(found[way].values())
         assert np.median(errors) < middle, found[way]
         assert np.max(errors) < largest, found[way]
+
+
+def test_a_key_s_bias_gets_no_gradient_and_never_less_than_none():
+    model = nn.TransformerEncoderLayer(WIDTH, 4, 2 * WIDTH, batch_first=True, dropout=0.0)
+    trace, parameters = traced(model, torch.zeros(TEXT))
+    laws = {n: law.moments for n, law in parameter_laws(parameters).items()}
+    derived = propagate(trace.graph, laws)
+    assert min(each.second for each in derived.backward.values()) >= 0
+
+
+class Masked(nn.Module):
+    """A loop over moments that a mask of the data's own chooses from."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x, keep):
+        state = torch.zeros_like(x[:, 0])
+        for t in range(5):
+            state = torch.where(keep[:, t, None], 0.5 * state, state) + self.map(x[:, t])
+        return state
+
+
+def test_a_scan_under_a_mask_is_derived_or_told():
+    derived = derive(Masked(), (torch.randn(3, 5, WIDTH), torch.rand(3, 5) > 0.5)).derivation
+    told = derived.forward.keys() | derived.obstacles_forward.keys()
+    assert derived.graph.outputs[0] in told

@@ -158,6 +158,15 @@ class Backward:
             share = known.second / total.second
             parts = [(share, self.levels.pop(name, None), known), (1 - share, levels, moments)]
             levels = together(parts, total.shape)
-        self.gradients[name], levels = corrected(total, levels)
+        self.gradients[name], levels = corrected(_not_negative(total), levels)
         if levels is not None:
             self.levels[name] = levels
+
+
+def _not_negative(x: Moments) -> Moments:
+    """A mean square that rounding has left below zero, where all terms cancel, is zero."""
+    if x.second >= 0:
+        return x
+    pairs = x.pairs.copy()
+    pairs.flat[0] = 0.0
+    return replace(x, pairs=pairs)

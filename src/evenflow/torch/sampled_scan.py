@@ -107,8 +107,9 @@ def _run(
     with torch.no_grad():
         values = replace(trial, nodes=scan.before).every(values)
     for name in scan.boundary():
-        if name in values:
-            values[name] = values[name].detach().requires_grad_()
+        if name in values:  # masks and positions among them get no gradient
+            own = values[name].detach()
+            values[name] = own.requires_grad_(own.is_floating_point())
     with torch.enable_grad():
         values = replace(trial, nodes=scan.nodes).every(values)
     if not all(bool(torch.isfinite(values[node.name]).all()) for node in scan.nodes):
