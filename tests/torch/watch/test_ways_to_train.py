@@ -193,3 +193,44 @@ def test_channels_last_measure_the_same(tmp_path):
     for quantity in ("second_moment", "dead_share", "correlation"):
         a, b = (run.forward[quantity] for run in runs)
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+class Sparse(nn.Module):
+    """Embeddings whose gradient holds only the rows that were read."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table, self.head = nn.Embedding(100, 8, sparse=True), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.head(self.table(x).mean(1))
+
+
+def channels_last():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    return model.to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs"),
+    [
+        (Sparse, lambda: torch.randint(0, 100, (8, 5))),
+        (channels_last, lambda: torch.randn(4, 3, 9, 9).to(memory_format=torch.channels_last)),
+    ],
+)
+def test_gradients_of_another_layout_are_read(tmp_path, make, inputs):
+    model = make()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    told = []
+    with ef.watch(model, optimizer=optimizer, every=1, out=tmp_path) as w:
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(inputs()).square().mean().backward()
+            squares = [p.grad.to_dense().double().square().sum() for p in model.parameters()]
+            told.append(torch.stack(squares).sum().sqrt().item())
+            optimizer.step()
+            w.step()
+    assert w.run().norm_after.tolist() == pytest.approx(told, rel=1e-4)
+    assert (w.run().gradients["update_ratio"][:, 0] > 0).all()
