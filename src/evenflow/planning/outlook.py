@@ -62,7 +62,7 @@ def _said(graph: Graph, found: Span, bound: float) -> str:
     if found.factor <= bound:
         return factor
     low, high = place_of(graph, found.lowest_at), place_of(graph, found.highest_at)
-    return f"{factor} (from {low} to {high})"
+    return f"{factor} from {low} to {high}"
 
 
 def _lost(graph: Graph, norms: Mapping[str, float], what: str, *, first: bool) -> Iterator[str]:
