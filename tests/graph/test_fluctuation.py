@@ -105,7 +105,7 @@ def test_normalisation_ends_a_walk():
     norm, before = derivation.graph.nodes[-1].name, derivation.graph.nodes[-2].name
     spans = [high / low for low, high in map(derivation.interval_forward.get, (before, norm))]
     assert spans[0] > 1.5
-    assert spans[1] < 1.01
+    assert spans[1] < 1.02  # what the calculus itself may be wrong by
 
 
 def test_an_interval_without_an_end_is_one_still():

@@ -42,11 +42,15 @@ _QUANTILE = 1.6448536269514722
 """Of the standard normal: 5 % lie above."""
 _STEP = 1e-3
 """Relative change of a second moment by which slopes are taken."""
+_CALCULUS = 0.005
+"""Relative error of the calculus itself, which counts where nothing scatters, behind a norm say."""
 _FARTHEST = 300.0
 """Of the logarithm of a second moment: what is further away has no end."""
 _LARGE = 0.01
 """Variance of log above which an activation's curve counts and not its slope alone."""
-_CONTRACTIONS = ("linear", "conv", "addmm", "matmul", "mm", "bmm", "baddbmm", "einsum", "bilinear")
+_PRODUCTS = ("linear", "conv", "addmm", "matmul", "mm", "bmm", "baddbmm", "einsum", "bilinear")
+_CONTRACTIONS = (*_PRODUCTS, "lstm", "gru", "rnn")
+"""Operations whose units are sums by weights of their own."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Fluctuation:
         """5th and 95th percentile of the measured second moment: lognormal."""
         own = math.log1p(self.own)
         middle = self.shift - own / 2
-        width = _QUANTILE * math.sqrt(self.kernel + own)
+        width = _QUANTILE * math.sqrt(self.kernel + own + _CALCULUS**2)
         low, high = (math.exp(min(end, _FARTHEST)) for end in (middle - width, middle + width))
         return moments.second * low, moments.second * high
 
