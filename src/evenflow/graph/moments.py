@@ -182,9 +182,9 @@ def aligned(x: Moments, y: Moments) -> tuple[Array, Array, Axes]:
     for ours, theirs in zip(left, right, strict=True):
         if not ours or not theirs:
             count = len(ours) + len(theirs)
-            where = tuple(range(dim, dim + count))
-            a = a if ours else np.expand_dims(a, where) if count else a
-            b = b if theirs else np.expand_dims(b, where) if count else b
+            new = (slice(None),) * dim + (None,) * count
+            a = a if ours or not count else a[new]
+            b = b if theirs or not count else b[new]
             axes.append(ours or theirs)
         else:
             a, b, atoms = _refined(a, b, dim, ours, theirs)

@@ -16,6 +16,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+_FEW = 4
+"""Entries up to which terms are added one by one, which is faster than a product of matrices."""
+
 
 @lru_cache(maxsize=4096)
 def _counts(size: int, length: int) -> tuple[float, ...]:
@@ -32,7 +35,14 @@ def counts(size: int, length: int) -> Array:
 
 def total(pairs: Array, dim: int, size: int) -> Array:
     """E[x·x′] of sums over one dimension: that of each pair, times how often it occurs."""
-    return np.tensordot(pairs, counts(size, pairs.shape[dim]), axes=(dim, 0))
+    occurs = _counts(size, pairs.shape[dim])
+    if len(occurs) > _FEW:
+        return np.tensordot(pairs, np.array(occurs), axes=(dim, 0))
+    first = pairs.swapaxes(0, dim)
+    found = occurs[0] * first[0]
+    for entry in range(1, len(occurs)):
+        found = found + occurs[entry] * first[entry]
+    return np.asarray(np.moveaxis(found, dim - 1, 0) if dim > 1 else found)
 
 
 def average(pairs: Array, dim: int, size: int) -> Array:

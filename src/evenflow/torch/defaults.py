@@ -107,9 +107,11 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         first = args[0] if args and isinstance(args[0], torch.Tensor) else None
         if first is not None and func._schema.is_mutable and _storage(first) in self._real:
             return first
-        result = func(*args, **(kwargs or {}))
-        if first is not None and first.is_meta:
-            self._follow(name, args)
+        if first is None or not first.is_meta:
+            return func(*args, **(kwargs or {}))
+        # What only fills a tensor without memory does nothing, and takes its time over it.
+        result = first if name in _WRITTEN else func(*args, **(kwargs or {}))
+        self._follow(name, args)
         return result
 
     def _follow(self, name: str, args: tuple[Any, ...]) -> None:
