@@ -10,7 +10,7 @@ branch is as large as the stream, as in a pre-norm transformer of L/2 blocks, th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -23,7 +23,7 @@ from evenflow.planning.scaling import rescaled
 
 Residual = Literal["depth-scaled", "zero-last", "none"]
 
-_ROUNDS = 4
+_ROUNDS = 6
 """Branches feed one another through the stream: a few rounds settle all of their factors."""
 _SETTLED = 0.01
 
@@ -47,7 +47,10 @@ def scaled_branches(
 ) -> dict[str, Entry]:
     """``entries`` with the parameter at the end of each branch scaled as ``residual`` says."""
     given = dict(entries)
-    ends = {each.end: each for each in sums if _can_scale(given, each)}
+    ends: dict[str, list[Sum]] = {}
+    for each in sums:
+        if _can_scale(given, each):
+            ends.setdefault(each.end, []).append(each)
     if residual == "none" or not ends:
         return given
     if residual == "zero-last":
@@ -55,10 +58,13 @@ def scaled_branches(
         return given | {
             end: replace(given[end], distribution=Constant(0.0), why=why) for end in ends
         }
-    factors = {end: each.branches**-0.5 for end, each in ends.items()}
+    factors = {end: own[0].branches ** -0.5 for end, own in ends.items()}
     for _ in range(_ROUNDS):
         known = ahead(_with(given, factors, ends))
-        updated = {end: _allowed(known, ends[end], factor) for end, factor in factors.items()}
+        updated = {
+            end: min(_allowed(known, each, factor, len(ends[end])) for each in ends[end])
+            for end, factor in factors.items()
+        }
         change = max(abs(updated[end] / factors[end] - 1) for end in ends)
         factors = updated
         if change < _SETTLED:
@@ -71,25 +77,31 @@ def _can_scale(entries: Mapping[str, Entry], each: Sum) -> bool:
     return each.branches > 1 and entry is not None and entry.distribution is not None
 
 
-def _allowed(known: Mapping[str, Moments], each: Sum, factor: float) -> float:
-    """The factor that makes the branch 1/L of its stream, but never one that amplifies it."""
-    branch, skip = known.get(each.branch), known.get(each.skip)
+def _allowed(known: Mapping[str, Moments], each: Sum, factor: float, uses: int) -> float:
+    """The factor that makes the branch 1/L of its stream, but never one that amplifies it. A branch
+    that the same weight has added before adds to that: what counts is by how much the stream
+    grows."""
+    branch, skip, total = (known.get(name) for name in (each.branch, each.skip, each.node))
     if branch is None or skip is None or branch.second <= 0 or skip.second <= 0:
         return 1 / math.sqrt(each.branches)
-    share = skip.second / (each.branches * branch.second)
+    added = branch.second
+    if uses > 1 and total is not None:
+        added = max(added, total.second - skip.second)
+    share = skip.second / (each.branches * added)
     return min(factor * math.sqrt(share), 1.0)
 
 
 def _with(
-    entries: Mapping[str, Entry], factors: Mapping[str, float], ends: Mapping[str, Sum]
+    entries: Mapping[str, Entry], factors: Mapping[str, float], ends: Mapping[str, Sequence[Sum]]
 ) -> dict[str, Entry]:
     found = dict(entries)
     for end, factor in factors.items():
         distribution: Distribution | None = entries[end].distribution
         assert distribution is not None
+        count = ends[end][0].branches
         why = (
-            f"{entries[end].why}; ends one of {ends[end].branches} residual branches, which may "
-            f"each add 1/{ends[end].branches} of what the stream carries, so scaled by {factor:.3g}"
+            f"{entries[end].why}; ends one of {count} residual branches, which may "
+            f"each add 1/{count} of what the stream carries, so scaled by {factor:.3g}"
         )
         found[end] = replace(entries[end], distribution=rescaled(distribution, factor), why=why)
     return found
