@@ -205,6 +205,14 @@ def network_errors(model, x: Law, draws: int = 16, seed: int = 0) -> dict[str, d
     }
 
 
+def assert_within(found, **bounds: tuple[float, float]) -> None:
+    """``network_errors`` each way, by the median and the largest that are allowed."""
+    for way, (middle, largest) in bounds.items():
+        errors = list(found[way].values())
+        assert np.median(errors) < middle, found[way]
+        assert np.max(errors) < largest, found[way]
+
+
 def certain_error(drawn: np.ndarray, second: float) -> float:
     """Of a mean of squares over draws, that which chance does not make."""
     chance = drawn.std(ddof=1) / len(drawn) ** 0.5 / drawn.mean()

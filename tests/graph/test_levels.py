@@ -17,7 +17,7 @@ from evenflow.torch.derive import derive
 
 from ..tracing import traced
 from .laws import white
-from .monte_carlo import network_errors, parameter_laws
+from .monte_carlo import assert_within, network_errors, parameter_laws
 
 TOKENS, WIDTH, DRAWS = 8, 64, 8000
 SHAPE = (3, 5, 4)
@@ -184,10 +184,7 @@ NETWORKS = {
 def test_networks_whose_positions_differ(name):
     model, shape = NETWORKS[name]
     found = network_errors(model, white(shape, 1.0))
-    for way, middle, largest in (("forward", 0.01, 0.06), ("backward", 0.03, 0.1)):
-        errors = list(found[way].values())
-        assert np.median(errors) < middle, found[way]
-        assert np.max(errors) < largest, found[way]
+    assert_within(found, forward=(0.01, 0.06), backward=(0.03, 0.1))
 
 
 def test_a_key_s_bias_gets_no_gradient_and_never_less_than_none():

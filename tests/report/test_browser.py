@@ -154,6 +154,7 @@ def test_a_click_on_a_histogram_chooses_its_layer(opened):
     page = opened("full")
     page.locator("#activations .mark-area path").nth(2).click()
     page.wait_for_selector("tr.focused[data-depth='5']")
+    assert page.locator("tr.focused").count() == 1
 
 
 def test_histograms_can_be_drawn_in_standard_deviations(opened):

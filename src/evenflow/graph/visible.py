@@ -7,7 +7,6 @@ that is a sum over a few numbers of keys, whatever the function is.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from evenflow.graph.constants import core_of
 from evenflow.graph.moments import Array
+from evenflow.graph.remembered import Remembered
 
 Mask = npt.NDArray[np.bool_]
 _ROWS = {1: 256, 2: 20}
@@ -71,31 +71,21 @@ def causal(rows: int, size: int, axis: int) -> Visible:
     return Visible(size, {frozenset(): own, frozenset({axis}): pairs})
 
 
-_told: OrderedDict[tuple[int, int, int], tuple[Mask, Visible]] = OrderedDict()
+_told: Remembered[Visible] = Remembered(_NODES)
 """Masks told so far, by identity: all layers of a network use the same one."""
 
 
 def visible(hidden: Mask, rank: int, axis: int, size: int) -> Visible:
     """What a mask of ``rank`` axes leaves of ``size`` keys along ``axis``."""
-    key = (id(hidden), rank, axis)
-    if key not in _told:
-        _told[key] = hidden, _visible(hidden, rank, axis, size)
-        if len(_told) > _NODES:
-            _told.popitem(last=False)
-    return _told[key][1]
+    return _told.of((hidden,), lambda: _visible(hidden, rank, axis, size), rank, axis)
 
 
-_complements: OrderedDict[int, tuple[Mask, Mask]] = OrderedDict()
+_complements: Remembered[Mask] = Remembered(_NODES)
 
 
 def complement(mask: npt.NDArray[Any]) -> Mask:
     """Where a mask does not hold: of the same one always the same array."""
-    if id(mask) not in _complements:
-        core, _ = core_of(mask)
-        _complements[id(mask)] = mask, ~core.astype(bool)
-        if len(_complements) > _NODES:
-            _complements.popitem(last=False)
-    return _complements[id(mask)][1]
+    return _complements.of((mask,), lambda: ~core_of(mask)[0].astype(bool))
 
 
 def _visible(hidden: Mask, rank: int, axis: int, size: int) -> Visible:

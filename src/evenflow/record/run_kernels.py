@@ -26,6 +26,7 @@ from evenflow.record.run_sums import (
     PAIRS,
     PLACES,
     PRODUCTS,
+    SAFE,
     SATURATED,
     SIZE,
     SQUARES,
@@ -33,15 +34,12 @@ from evenflow.record.run_sums import (
     UNITS,
     WHOLE,
     ZEROS,
+    Sums,
 )
-
-# Sums may be reassociated, which lets them be vectorised; NaN and infinity keep their meaning.
-_SAFE = {"reassoc", "nsz", "contract"}
 
 _PART = 2**12
 
 Values = NDArray[Any]
-Sums = NDArray[np.float64]
 Edges = NDArray[np.float64]
 """Four bounds of pre-activations, see ``tails``."""
 NO_EDGES: Edges = np.array([-np.inf, np.inf, -np.inf, np.inf])
@@ -149,7 +147,7 @@ def tally(x: Values, layout: Layout, row: Sums) -> None:
         _count_cells(x, layout, row)
 
 
-@njit(nogil=True, cache=True, fastmath=_SAFE)
+@njit(nogil=True, cache=True, fastmath=SAFE)
 def _run_sums(x: Values, columns: Values, low: Values, high: Values) -> tuple[float, float, float]:
     """Σx, Σx² and the number of zeros of a run; it is added to ``columns``, and ``low`` and
     ``high`` are moved by it, place by place: extremes of places are vectorised, of a whole not.
@@ -192,7 +190,7 @@ def _whole(x: Values) -> float:
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=_SAFE)
+@njit(nogil=True, cache=True, fastmath=SAFE)
 def _squares(x: Values) -> float:
     total = x.dtype.type(0)
     for i in range(x.size):
@@ -259,7 +257,7 @@ def tails(z: Values, layout: Layout, edges: Edges, row: Sums) -> None:
         row[DEAD] += _never(living, units, run, unit_step)
 
 
-@njit(nogil=True, cache=True, fastmath=_SAFE)
+@njit(nogil=True, cache=True, fastmath=SAFE)
 def _inside(z: Values, bounds: Values, living: Values) -> float:
     """How many of a run are saturated; places that live are marked by 1."""
     below, above, floor, ceiling = bounds[0], bounds[1], bounds[2], bounds[3]

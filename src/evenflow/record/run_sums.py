@@ -58,6 +58,9 @@ gradient it is the signal in it against the noise of single examples. ``update_r
 """
 
 Sums = NDArray[np.float64]
+SAFE = {"reassoc", "nsz", "contract"}
+"""What a compiler may do to sums: reorder them, so that they are vectorised; NaN and infinity keep
+their meaning."""
 
 
 def empty_sums(tensors: int) -> Sums:

@@ -10,13 +10,17 @@ from numpy.typing import NDArray
 
 from evenflow.record.pointers import pointer
 from evenflow.record.run_layout import Layout
-from evenflow.record.run_sums import UNCHANGED, UPDATE_SQUARES, UPDATED, WEIGHT_SQUARES, WEIGHTS
-
-# Sums may be reassociated, which lets them be vectorised; NaN and infinity keep their meaning.
-_SAFE = {"reassoc", "nsz", "contract"}
+from evenflow.record.run_sums import (
+    SAFE,
+    UNCHANGED,
+    UPDATE_SQUARES,
+    UPDATED,
+    WEIGHT_SQUARES,
+    WEIGHTS,
+    Sums,
+)
 
 Values = NDArray[Any]
-Sums = NDArray[np.float64]
 
 
 @njit(nogil=True, cache=True)
@@ -68,7 +72,7 @@ def moved(w: Values, layout: Layout, kept: Values, row: Sums) -> None:
     row[UPDATED] += layout[3] * run
 
 
-@njit(nogil=True, cache=True, fastmath=_SAFE)
+@njit(nogil=True, cache=True, fastmath=SAFE)
 def _copied(x: Values, to: Values) -> float:
     """Σx² of what is copied."""
     total = x.dtype.type(0)
@@ -78,7 +82,7 @@ def _copied(x: Values, to: Values) -> float:
     return total  # type: ignore[no-any-return]
 
 
-@njit(nogil=True, cache=True, fastmath=_SAFE)
+@njit(nogil=True, cache=True, fastmath=SAFE)
 def _difference(x: Values, y: Values) -> tuple[float, float]:
     """Σ(x − y)², and how many are equal."""
     nil, one = x.dtype.type(0), x.dtype.type(1)

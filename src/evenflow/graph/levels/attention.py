@@ -18,7 +18,7 @@ import numpy as np
 from evenflow.graph.attention import apart, logit_variance
 from evenflow.graph.chance import chance
 from evenflow.graph.competition import Competition, competition
-from evenflow.graph.constants import core_of
+from evenflow.graph.constants import SEEN, core_of
 from evenflow.graph.levels.levels import Levels, kernel_of
 from evenflow.graph.levels.mixing import Mixing
 from evenflow.graph.levels.registry import Found, Use, one, register
@@ -81,7 +81,7 @@ def _masked(use: Use, rows: int, keys: int) -> _Seen | None:
     if any(n > 1 for n in core.shape[:-2]) or max(rows, keys) > _LARGEST:
         return None
     seen = np.broadcast_to(core.reshape(core.shape[-2:]), (rows, keys))
-    matrix = seen.astype(float) if seen.dtype == bool else (seen > -20.0).astype(float)
+    matrix = seen.astype(float) if seen.dtype == bool else (seen > SEEN).astype(float)
     matrix[matrix.sum(axis=1) == 0] = 1.0
     return _Seen(matrix.sum(axis=1), lambda a: matrix @ a, lambda w: w @ matrix)
 
@@ -191,12 +191,8 @@ def _kernel(x: Moments, levels: Levels | None, shape: tuple[int, ...]) -> Array 
     return kernel_of(x, levels, tokens, shape)
 
 
-def _kernels(use: Use, *, flat: bool = False) -> list[Array | None]:
-    """Those of values, keys and queries; with ``flat`` only by what Moments tell."""
-    return [
-        _kernel(use.step.of(name), None if flat else use.of(name), use.step.shape(name))
-        for name in ("value", "key", "query")
-    ]
+def _kernel_of(use: Use, argument: str) -> Array | None:
+    return _kernel(use.step.of(argument), use.of(argument), use.step.shape(argument))
 
 
 def _is_even(use: Use) -> bool:
@@ -210,7 +206,7 @@ def _rows(use: Use, result: Result) -> Levels | None:
     if seen is None or _is_even(use):
         return None
     sums = _Sums(use, seen)
-    told, even = (_kernels(use, flat=flat)[0] for flat in (False, True))
+    told, even = (_kernel_of(each, "value") for each in (use, Use(use.step, {})))
     if told is None or even is None:
         return _ratio(sums.rows(sums.known), sums.rows(sums.flat), one(result))
     mixing = Mixing(seen.matrix, sums.met)
@@ -259,7 +255,7 @@ def _sent(
     use: Use, sums: _Sums, arrived: Moments, levels: Levels | None, alike: float
 ) -> dict[str, Array]:
     """Of the gradients of values, queries and keys."""
-    values, keys, queries = _kernels(use)
+    values, keys, queries = (_kernel_of(use, name) for name in ("value", "key", "query"))
     gradient = _kernel(arrived, levels, use.step.node.shape)
     if values is None or keys is None or queries is None or gradient is None:
         known = {name: _tokens(use.of(name), use.step.shape(name)) for name in sums.known}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,6 +19,7 @@ from evenflow.graph.levels.levels import (
 )
 from evenflow.graph.levels.registry import Found, Use, one, register
 from evenflow.graph.moments import Array, Moments
+from evenflow.graph.remembered import Remembered
 from evenflow.graph.rules.registry import Arriving, Result
 from evenflow.graph.through import operating, slopes, through
 from evenflow.theory.activations import Activation
@@ -38,9 +38,9 @@ def _operand(use: Use, argument: str, result: Moments) -> Levels | None:
     return None if levels is None else levels.broadcast(shape, use.step.node.shape)
 
 
-_told: OrderedDict[tuple[int, int], tuple[npt.NDArray[Any], Levels | None]] = OrderedDict()
-"""Levels of constants, by identity: all layers of a network read the same ones."""
 _MOST = 64
+_told: Remembered[Levels | None] = Remembered(_MOST)
+"""Levels of constants: all layers of a network read the same ones."""
 
 
 def _of_numbers(
@@ -55,12 +55,7 @@ def _of_numbers(
         for axis, size in enumerate(shape)
         if size > 1 and any(atom.role == "positions" for atom in result.axes[ahead + axis])
     )
-    key = id(values), hash(places)
-    if key not in _told:
-        _told[key] = values, _measured(values.reshape(shape), places)
-        if len(_told) > _MOST:
-            _told.popitem(last=False)
-    return _told[key][1]
+    return _told.of((values,), lambda: _measured(values.reshape(shape), places), shape, places)
 
 
 def _measured(values: npt.NDArray[Any], places: tuple[int, ...]) -> Levels | None:

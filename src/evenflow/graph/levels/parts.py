@@ -14,28 +14,14 @@ import numpy as np
 from evenflow.graph.levels.levels import Levels, together
 from evenflow.graph.levels.registry import Found, Several, Use, one, register
 from evenflow.graph.moments import Array, Moments
+from evenflow.graph.rules.joining import joined_axis
 from evenflow.graph.rules.registry import Arriving, Result
+from evenflow.graph.rules.shape import axis_of, kept_part
 
 
 def _tells_apart(x: Moments, axis: int) -> bool:
     """Whether indices along an axis stay what they are: examples come in any order."""
     return bool(x.axes[axis]) and all(atom.role != "examples" for atom in x.axes[axis])
-
-
-def _axis(use: Use) -> int:
-    return int(use.step.number("dim")) % max(len(use.step.shape("input")), 1)
-
-
-def _part(use: Use) -> slice:
-    """The indices along the axis that are kept."""
-    step, size = use.step, use.step.shape("input")[_axis(use)]
-    if step.node.op == "select":
-        index = int(step.number("index")) % size
-        return slice(index, index + 1)
-    start = int(step.number("start"))
-    start = min(max(start + size if start < 0 else start, 0), size)
-    spacing = max(int(step.number("step", 1)), 1)
-    return slice(start, start + spacing * (step.node.shape[_axis(use)] - 1) + 1, spacing)
 
 
 def _kept(levels: Levels | None, axis: int, shape: Sequence[int], part: slice) -> Levels | None:
@@ -70,26 +56,26 @@ def _cut(use: Use, _result: Result) -> Levels | None:
     levels = use.of("input")
     if levels is None:
         return None
-    return _kept(levels, _axis(use), use.step.shape("input"), _part(use))
+    return _kept(levels, axis_of(use.step), use.step.shape("input"), kept_part(use.step))
 
 
 def _cut_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
     assert not isinstance(levels, tuple)
-    shape, axis = use.step.shape("input"), _axis(use)
+    shape, axis = use.step.shape("input"), axis_of(use.step)
     x = use.step.of("input")
-    return {use.step.name("input"): _put_back(x, levels, axis, shape, _part(use))}
+    return {use.step.name("input"): _put_back(x, levels, axis, shape, kept_part(use.step))}
 
 
 register("select", "slice", "narrow", forward=_cut, backward=_cut_back, makes=True)
 
 
 def _split(use: Use, _result: Result) -> Several:
-    shape, axis = use.step.shape("input"), _axis(use)
+    shape, axis = use.step.shape("input"), axis_of(use.step)
     return tuple(_kept(use.of("input"), axis, shape, part) for part in _pieces(use))
 
 
 def _pieces(use: Use) -> list[slice]:
-    axis = _axis(use)
+    axis = axis_of(use.step)
     if use.step.node.op == "unbind":
         sizes = [1] * use.step.shape("input")[axis]
     else:
@@ -99,7 +85,7 @@ def _pieces(use: Use) -> list[slice]:
 
 
 def _split_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
-    shape, axis = use.step.shape("input"), _axis(use)
+    shape, axis = use.step.shape("input"), axis_of(use.step)
     arrived = cotangent if isinstance(cotangent, tuple) else (cotangent,)
     known = levels if isinstance(levels, tuple) else (levels,)
     parts = [
@@ -129,12 +115,7 @@ def _all(
         along = None if levels is None else levels.axis(sizes)
         here = levels if levels is not None and along == axis else None
         values[part] = weight / whole * shape[axis] / count * (here.values if here else 1.0)
-        kept = levels is not None and along is not None and along != axis
-        moved = (
-            levels.moved(along, shape)
-            if levels is not None and kept and along is not None
-            else None
-        )
+        moved = None if levels is None or along in (None, axis) else levels.moved(along, shape)
         beside.append((weight / whole, moved, x))
     found = together(beside, shape)
     if found is not None or not _tells_apart(x, axis):
@@ -142,23 +123,22 @@ def _all(
     return Levels.along(values, axis, shape)
 
 
-register("split", "split_with_sizes", "chunk", forward=_split, backward=_split_back)
-register("unbind", forward=_split, backward=_split_back)
+register("split", "split_with_sizes", "chunk", "unbind", forward=_split, backward=_split_back)
 
 
 def _joined(use: Use, result: Result) -> Levels | None:
     x, shape = one(result), use.step.node.shape
-    axis = int(use.step.number("dim")) % max(len(shape), 1)
+    axis = joined_axis(use.step)
     parts, start = [], 0
     for name in use.step.names("tensors"):
         each = use.step.of_value(name)
         if not prod(each.shape):
             continue
-        count = 1 if use.step.node.op == "stack" else each.shape[axis]
+        count = each.shape[axis]
         parts.append((each.second * count, use.known.get(name), slice(start, start + count)))
         start += count
     whole = sum(weight for weight, _, _ in parts)
-    if whole <= 0 or use.step.node.op == "stack":
+    if whole <= 0:
         return None
     if len(parts) == 1:  # the others are empty, as a cache at its start
         return parts[0][1]
@@ -166,10 +146,10 @@ def _joined(use: Use, result: Result) -> Levels | None:
 
 
 def _joined_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
-    if not isinstance(levels, Levels) or use.step.node.op == "stack":
+    if not isinstance(levels, Levels):
         return {}
     shape = use.step.node.shape
-    axis = int(use.step.number("dim")) % max(len(shape), 1)
+    axis = joined_axis(use.step)
     found, start = {}, 0
     for name in use.step.names("tensors"):
         sizes = use.step.graph.shape(name)

@@ -9,6 +9,9 @@ from evenflow.graph.levels.levels import Levels, product, together
 from evenflow.graph.levels.registry import Found, Use, one, register
 from evenflow.graph.rules.registry import Arriving, Result
 
+_ARGUMENTS = {"linear": ("weight", "input", "bias"), "addmm": ("mat2", "mat1", "input")}
+"""Of each map its matrix, what it maps, and what is added."""
+
 
 def _rows(levels: Levels | None, before: int, after: int) -> Levels | None:
     """Levels of rows of ``before`` elements that become rows of ``after``."""
@@ -19,9 +22,8 @@ def _rows(levels: Levels | None, before: int, after: int) -> Levels | None:
 
 def _linear(use: Use, result: Result) -> Levels | None:
     step, whole = use.step, one(result)
-    matrix, source = ("mat2", "mat1") if step.node.op == "addmm" else ("weight", "input")
+    matrix, source, added = _ARGUMENTS[step.node.op]
     rows = _rows(use.of(source), step.shape(source)[-1], step.node.shape[-1])
-    added = "input" if matrix == "mat2" else "bias"
     if rows is None or whole.second <= 0 or len(step.shape(matrix)) != 2:
         return None
     bias = step.of(added).second / whole.second if step.has(added) else 0.0
@@ -31,7 +33,7 @@ def _linear(use: Use, result: Result) -> Levels | None:
 def _linear_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
     assert not isinstance(levels, tuple)
     step = use.step
-    matrix, source = ("mat2", "mat1") if step.node.op == "addmm" else ("weight", "input")
+    matrix, source, _ = _ARGUMENTS[step.node.op]
     if len(step.shape(matrix)) != 2:
         return {}
     columns, inner = step.node.shape[-1], step.shape(source)[-1]
@@ -42,4 +44,4 @@ def _linear_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, 
     return {step.name(source): arrived, step.name(matrix): mean}
 
 
-register("linear", "addmm", forward=_linear, backward=_linear_back)
+register(*_ARGUMENTS, forward=_linear, backward=_linear_back)

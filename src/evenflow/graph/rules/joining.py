@@ -19,13 +19,14 @@ from evenflow.graph.rules.registry import Cotangents, Step, register
 from evenflow.graph.taps import Reads
 
 
-def _joined_axis(step: Step) -> int:
+def joined_axis(step: Step) -> int:
+    """The axis of the result along which tensors are joined."""
     return int(step.number("dim")) % max(len(step.node.shape), 1)
 
 
 def _each(step: Step) -> list[tuple[Moments, int]]:
     """The joined tensors, a stacked one with the new axis, and their sizes along it."""
-    axis = _joined_axis(step)
+    axis = joined_axis(step)
     found = []
     for name in step.names("tensors"):
         x = step.of_value(name)
@@ -37,7 +38,7 @@ def _each(step: Step) -> list[tuple[Moments, int]]:
 
 def _joined(step: Step) -> Moments:
     """The mean over all pairs; of elements of two different tensors only the means are alike."""
-    axis, parts = _joined_axis(step), _each(step)
+    axis, parts = joined_axis(step), _each(step)
     size = sum(count for _, count in parts)
     if len(parts) == 1:
         return parts[0][0]
@@ -78,7 +79,7 @@ def _added(x: Moments, y: Moments, share: float) -> Moments:
 
 
 def _joined_back(step: Step, cotangent: Moments) -> Cotangents:
-    axis = _joined_axis(step)
+    axis = joined_axis(step)
     found: dict[str, Moments] = {}
     for name in step.names("tensors"):
         shape = step.graph.shape(name)

@@ -7,7 +7,6 @@ sequences are not covered.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from evenflow.errors import NoRuleError
 from evenflow.graph.cells import CELLS
 from evenflow.graph.graph import Ref
 from evenflow.graph.moments import Array, Moments
+from evenflow.graph.remembered import Remembered
 from evenflow.graph.rules.registry import Arriving, Cotangents, Result, Step, register
 from evenflow.graph.sequences import lags_of, of_lags, sequence
 from evenflow.graph.through_time import Course, Gradients, Layer, kernel, run, run_back
@@ -160,20 +160,15 @@ def _dropped(source: Array, step: Step) -> Array:
     return found
 
 
-_known: OrderedDict[tuple[object, ...], tuple[object, Stack]] = OrderedDict()
-"""Stacks run lately, which the pass backwards needs again, by the identity of what they read."""
 _KEPT = 16
+_known: Remembered[Stack] = Remembered(_KEPT)
+"""Stacks run lately, which the pass backwards needs again."""
 
 
 def stack_of(step: Step) -> Stack:
     """All layers, run forwards for what their operands' Moments are."""
     read = [step.known[name] for _, name in step.node.refs() if name in step.known]
-    key = step.node.name, id(step.node), *map(id, read)
-    if key not in _known:
-        _known[key] = (read, step.node), Stack(step)
-        if len(_known) > _KEPT:
-            _known.popitem(last=False)
-    return _known[key][1]
+    return _known.of((step.node, *read), lambda: Stack(step))
 
 
 def _forward(step: Step) -> Result:

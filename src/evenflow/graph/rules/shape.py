@@ -117,37 +117,47 @@ def kept_reads(count: int, size: int, start: int, step: int) -> Reads:
     return Reads(start + step * np.arange(count)[:, None], size)
 
 
-def _axis(step: Step) -> int:
+def axis_of(step: Step) -> int:
+    """The axis of the input that an operation on one axis works along."""
     return int(step.number("dim")) % len(step.shape("input"))
 
 
 def _slice(step: Step) -> Moments:
-    axis = _axis(step)
+    axis = axis_of(step)
     return sliced(
         step.of("input"), axis, step.node.shape[axis], max(int(step.number("step", 1)), 1)
     )
 
 
-def _slice_back(step: Step, cotangent: Moments) -> Cotangents:
-    axis = _axis(step)
-    size, count = step.shape("input")[axis], step.node.shape[axis]
-    if count == size:
-        return {step.name("input"): cotangent}
+def kept_part(step: Step) -> slice:
+    """The indices along its axis that a slice or a selection keeps."""
+    size = step.shape("input")[axis_of(step)]
+    if step.node.op == "select":
+        index = int(step.number("index")) % size
+        return slice(index, index + 1)
     start = int(step.number("start"))
     start = min(max(start + size if start < 0 else start, 0), size)
     spacing = max(int(step.number("step", 1)), 1)
-    return {step.name("input"): scattered(cotangent, axis, size, start, spacing)}
+    return slice(start, start + spacing * (step.node.shape[axis_of(step)] - 1) + 1, spacing)
+
+
+def _slice_back(step: Step, cotangent: Moments) -> Cotangents:
+    axis = axis_of(step)
+    size, part = step.shape("input")[axis], kept_part(step)
+    if step.node.shape[axis] == size:
+        return {step.name("input"): cotangent}
+    return {step.name("input"): scattered(cotangent, axis, size, part.start, part.step)}
 
 
 register("slice", "narrow", "index_select", forward=_slice, backward=_slice_back)
 
 
 def _select(step: Step) -> Moments:
-    return selected(step.of("input"), _axis(step))
+    return selected(step.of("input"), axis_of(step))
 
 
 def _select_back(step: Step, cotangent: Moments) -> Cotangents:
-    axis = _axis(step)
+    axis = axis_of(step)
     part = unsqueezed(cotangent, axis)
     return {step.name("input"): scattered(part, axis, step.shape("input")[axis])}
 
@@ -156,19 +166,19 @@ register("select", forward=_select, backward=_select_back)
 
 
 def _split(step: Step) -> tuple[Moments, ...]:
-    axis = _axis(step)
+    axis = axis_of(step)
     shapes = step.node.shapes or (step.node.shape,)
     return tuple(sliced(step.of("input"), axis, shape[axis]) for shape in shapes)
 
 
 def _unbind(step: Step) -> tuple[Moments, ...]:
-    axis = _axis(step)
+    axis = axis_of(step)
     return (selected(step.of("input"), axis),) * step.shape("input")[axis]
 
 
 def _split_back(step: Step, cotangent: Arriving) -> Cotangents:
     """Of the parts that split or unbind make of one axis."""
-    axis = _axis(step)
+    axis = axis_of(step)
     size = step.shape("input")[axis]
     found: Moments | None = None
     for part in cotangent if isinstance(cotangent, tuple) else (cotangent,):
