@@ -106,7 +106,7 @@ def main() -> None:
     for width in options.widths:
         tracing, calculus, both, operations = median(llama(8, width), options.runs)
         show(f"   8 blocks of width {width}", operations, tracing, calculus, both)
-    tracing, calculus, both, operations = cost(llama(**SEVENTY))
+    tracing, calculus, both, operations = median(llama(**SEVENTY), options.runs)
     show("Llama-3-70B", operations, tracing, calculus, both)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak resident memory of all of this: {peak:.2f} GiB")

@@ -39,10 +39,13 @@ def _summed_alone(x: Moments, letters: str, elsewhere: str) -> tuple[Moments, st
 def _spread(x: Moments, letters: str, all_letters: str) -> Moments:
     """Axes in the order of ``all_letters``, of length 1 where this tensor has no such letter."""
     present = [letters.index(letter) for letter in all_letters if letter in letters]
-    ordered = permuted(x, present)
-    own = iter(ordered.axes)
+    if present != list(range(len(letters))):
+        x = permuted(x, present)
+    if len(present) == len(all_letters) and x.hidden is None:
+        return x
+    own = iter(x.axes)
     axes = [next(own) if letter in letters else () for letter in all_letters]
-    return replace(ordered, axes=tuple(axes), hidden=None)
+    return replace(x, axes=tuple(axes), hidden=None)
 
 
 def matrix_letters(left: int, right: int) -> tuple[str, str, str]:

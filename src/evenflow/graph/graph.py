@@ -66,10 +66,13 @@ class Node:
     activation: Activation | None = None
     """What an "activation" node computes, as ``graph.fuse`` found it."""
 
-    def refs(self) -> Iterator[tuple[str, str]]:
+    def refs(self) -> tuple[tuple[str, str], ...]:
         """Pairs (argument name, name of the value it points to), nested ones included."""
-        for argument, value in self.arguments.items():
-            yield from ((argument, ref) for ref in _refs(value))
+        return self._refs
+
+    @cached_property
+    def _refs(self) -> tuple[tuple[str, str], ...]:
+        return tuple((key, ref) for key, value in self.arguments.items() for ref in _refs(value))
 
 
 def _refs(value: Argument) -> Iterator[str]:

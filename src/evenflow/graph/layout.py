@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from math import prod
 
 import numpy as np
@@ -16,7 +17,8 @@ from evenflow.graph.moments import Array, Atom, Axes, Moments
 
 def permuted(x: Moments, order: Sequence[int]) -> Moments:
     """Axes in another order."""
-    dims = [dim for axis in order for dim in dims_of(x, axis)]
+    dims_by_axis = _dims(x)
+    dims = [dim for axis in order for dim in dims_by_axis[axis]]
     axes = tuple(x.axes[axis] for axis in order)
     hidden = None if x.hidden is None else _whole(x).transpose(order)
     return replace(x, pairs=x.pairs.transpose(dims), axes=axes, hidden=hidden)
@@ -33,7 +35,8 @@ def reshaped(x: Moments, shape: Sequence[int]) -> Moments:
         axes.append(atoms)
         dim += len(atoms)
     hidden = None if x.hidden is None else _whole(x).reshape(shape)
-    return _simplified(replace(x, pairs=pairs, axes=tuple(axes), hidden=hidden))
+    pairs, simple = _simplified(pairs, axes)
+    return replace(x, pairs=pairs, axes=simple, hidden=hidden)
 
 
 def _whole(x: Moments) -> npt.NDArray[np.bool_]:
@@ -78,10 +81,10 @@ def _joined(pairs: Array, dim: int, atoms: list[Atom], size: int) -> tuple[Array
     return pairs, [Atom(whole, atoms[0].role), *atoms[count:]]
 
 
-def _simplified(x: Moments) -> Moments:
+def _simplified(pairs: Array, known: Sequence[tuple[Atom, ...]]) -> tuple[Array, Axes]:
     """Join neighbouring atoms of one axis wherever differing in one is like differing in both."""
-    pairs, axes, dim = x.pairs, [], 0
-    for axis in x.axes:
+    axes, dim = [], 0
+    for axis in known:
         atoms: list[Atom] = []
         for atom in axis:
             at = dim + len(atoms) - 1
@@ -92,18 +95,16 @@ def _simplified(x: Moments) -> Moments:
                 atoms.append(atom)
         axes.append(tuple(atoms))
         dim += len(atoms)
-    return replace(x, pairs=pairs, axes=tuple(axes))
+    return pairs, tuple(axes)
 
 
 def _alike(pairs: Array, dim: int) -> bool:
     if pairs.shape[dim] != 2 or pairs.shape[dim + 1] != 2:
         return False
-    cases = np.moveaxis(pairs, (dim, dim + 1), (0, 1))
+    outer, inner, both = (pairing.entry(pairs, dim, *case) for case in ((1, 0), (0, 1), (1, 1)))
     scale = 1e-9 * abs(float(pairs.flat[0]))
-    return bool(
-        np.all(np.abs(cases[0, 1] - cases[1, 0]) <= scale)
-        and np.all(np.abs(cases[0, 1] - cases[1, 1]) <= scale)
-    )
+    near = np.abs(inner - outer) <= scale
+    return bool(near.all() and (np.abs(inner - both) <= scale).all())
 
 
 def expanded(x: Moments, shape: Sequence[int]) -> Moments:
@@ -154,7 +155,7 @@ def selected(x: Moments, axis: int) -> Moments:
     """One index along an axis, which is gone."""
     pairs = x.pairs
     for dim in reversed(dims_of(x, axis)):
-        pairs = np.take(pairs, 0, axis=dim)
+        pairs = pairing.entry(pairs, dim, 0)
     return replace(x, pairs=pairs, axes=x.axes[:axis] + x.axes[axis + 1 :], hidden=None)
 
 
@@ -163,7 +164,7 @@ def sliced(x: Moments, axis: int, size: int, step: int = 1) -> Moments:
     if size == 1:
         pairs = x.pairs
         for dim in reversed(dims_of(x, axis)):
-            pairs = np.take(pairs, 0, axis=dim)
+            pairs = pairing.entry(pairs, dim, 0)
         return replace(x, pairs=pairs, axes=(*x.axes[:axis], (), *x.axes[axis + 1 :]), hidden=None)
     atoms, dims = x.axes[axis], dims_of(x, axis)
     if not atoms:  # several copies of a single index, as a gather may take them
@@ -201,12 +202,19 @@ def dims_of(x: Moments, axis: int) -> list[int]:
     return list(range(before, before + len(x.axes[axis])))
 
 
+def _dims(x: Moments) -> list[range]:
+    """The same of every axis."""
+    starts = accumulate((len(atoms) for atoms in x.axes), initial=0)
+    return [range(start, start + len(atoms)) for start, atoms in zip(starts, x.axes, strict=False)]
+
+
 def _placed(x: Moments, axes: Sequence[int]) -> list[tuple[int, Atom]]:
     """Dimension and atom of each atom of some axes, in order."""
+    dims = _dims(x)
     return [
         (dim, atom)
         for axis in sorted(axes)
-        for dim, atom in zip(dims_of(x, axis), x.axes[axis], strict=True)
+        for dim, atom in zip(dims[axis], x.axes[axis], strict=True)
     ]
 
 

@@ -173,6 +173,8 @@ def _count(axes: Axes) -> int:
 
 def aligned(x: Moments, y: Moments) -> tuple[Array, Array, Axes]:
     """Both tensors' ``pairs``, such that NumPy broadcasts them as the tensors are, and the axes."""
+    if x.axes == y.axes:
+        return (*_lengthened(x.pairs, y.pairs), x.axes)
     rank = max(len(x.axes), len(y.axes))
     left = ((),) * (rank - len(x.axes)) + x.axes
     right = ((),) * (rank - len(y.axes)) + y.axes
@@ -192,7 +194,7 @@ def aligned(x: Moments, y: Moments) -> tuple[Array, Array, Axes]:
                 atoms = (Atom(atoms[0].size, theirs[0].role),)
             axes.append(atoms)
         dim += len(axes[-1])
-    return (*_lengthened(a, b, [atom for axis in axes for atom in axis]), tuple(axes))
+    return (*_lengthened(a, b), tuple(axes))
 
 
 def _refined(
@@ -230,9 +232,11 @@ def _split_to(
     return pairs, roles
 
 
-def _lengthened(a: Array, b: Array, atoms: Sequence[Atom]) -> tuple[Array, Array]:
+def _lengthened(a: Array, b: Array) -> tuple[Array, Array]:
     """Both to the longer of their lists of distances."""
-    for dim in range(len(atoms)):
-        length = max(a.shape[dim], b.shape[dim])
-        a, b = pairing.lengthened(a, dim, length), pairing.lengthened(b, dim, length)
+    for dim, (ours, theirs) in enumerate(zip(a.shape, b.shape, strict=True)):
+        if ours < theirs:
+            a = pairing.lengthened(a, dim, theirs)
+        elif theirs < ours:
+            b = pairing.lengthened(b, dim, ours)
     return a, b

@@ -132,6 +132,14 @@ def _distances(size: int) -> npt.NDArray[np.int_]:
     return np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
 
 
+@lru_cache(maxsize=256)
+def _entries(size: int, length: int) -> tuple[npt.NDArray[np.int_], Array]:
+    """The entry of ``length`` that every two of ``size`` indices belong to, and how many each has;
+    1 where it has none, so that one can divide by it."""
+    entry = np.minimum(_distances(size), length - 1).ravel()
+    return entry, np.maximum(np.bincount(entry, minlength=length), 1).astype(np.float64)
+
+
 def corrected(moments: Moments, levels: Levels | None) -> tuple[Moments, Levels | None]:
     """Moments and levels as a rule found them, such that the levels have the mean 1."""
     if levels is None or levels.settled:
@@ -163,10 +171,8 @@ def _alike_as(x: Moments, levels: Levels, kernel: Array) -> Moments:
     )
     pairs = told.copy()
     length = pairs.shape[dims[0]]
-    entry = np.minimum(_distances(levels.values.size), length - 1)
-    count = np.bincount(entry.ravel(), minlength=length)
-    sums = np.bincount(entry.ravel(), kernel.ravel(), minlength=length)
-    means = np.where(count > 0, sums / np.maximum(count, 1), 0.0) * x.second
+    entry, count = _entries(levels.values.size, length)
+    means = np.bincount(entry, kernel.ravel(), minlength=length) / count * x.second
     place = tuple(slice(1, None) if d == dims[0] else 0 for d in range(pairs.ndim))
     pairs[place] = means[1:]
     return replace(x, pairs=pairs)
