@@ -139,7 +139,7 @@ POOLING = {
     "average, padding not counted": (nn.AvgPool1d(3, 2, 1, count_include_pad=False), ROWS),
     "average, ceiling": (nn.AvgPool2d(3, 3, 1, ceil_mode=True), IMAGES),
     "average, another divisor": (nn.AvgPool2d(2, divisor_override=3), IMAGES),
-    "maximum": (nn.MaxPool2d(2), IMAGES, 0.08),
+    "maximum": (nn.MaxPool2d(2), IMAGES, 0.05),
     "maximum, adaptive": (nn.AdaptiveMaxPool1d(3), ROWS, 0.08),
     "average, adaptive": (nn.AdaptiveAvgPool2d((3, 7)), IMAGES),
 }

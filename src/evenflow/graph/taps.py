@@ -35,6 +35,14 @@ class Reads:
         """Number of pairs (position, tap) that read something, each times its weight."""
         return float(self.weight.sum())
 
+    @cached_property
+    def matrix(self) -> Array:
+        """How much each position (rows) reads of each (columns)."""
+        found = np.zeros((self.small, self.large))
+        rows = np.broadcast_to(np.arange(self.small)[:, None], self.source.shape)
+        np.add.at(found, (rows, self.source), self.weight)
+        return found
+
     def meeting(self, rows: int, columns: int, *, same_tap: bool | None = None) -> Array:
         """How many pairs of reads there are, by the distance of the readers (rows) and of what they
         read (columns); the last of each stands for all beyond.

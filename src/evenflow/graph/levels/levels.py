@@ -1,4 +1,4 @@
-"""Levels: the second moment at each index of one axis, over that of the whole tensor.
+"""Levels: the second moment at each index of one axis, or of each pixel, over that of all.
 
 Moments tell of all positions of a tensor together. Some networks make their positions unlike: a
 class token stands beside patches, the first rows of a causal mask see few keys, a loss reads the
@@ -65,12 +65,26 @@ class Levels:
             inner *= shape[axis]
         return None
 
+    def span(self, shape: Sequence[int]) -> range | None:
+        """Neighbouring axes that they are along together, as the pixels of images; None if there
+        are no such."""
+        inner = 1
+        for last in reversed(range(len(shape))):
+            if inner == self.inner and shape[last] > 1:
+                first, size = last, shape[last]
+                while first and size < self.values.size:
+                    first -= 1
+                    size *= shape[first]
+                return range(first, last + 1) if size == self.values.size else None
+            inner *= shape[last]
+        return None
+
     def changed(self, values: Array, kernel: Array | None) -> Levels:
         """Others along the same axis."""
         return Levels(values, self.inner, kernel)
 
     def moved(self, axis: int, shape: Sequence[int]) -> Levels:
-        """The same along an axis of another tensor."""
+        """The same along an axis of another tensor, or along several of which it is the last."""
         return replace(self, inner=prod(shape[axis + 1 :]))
 
     def broadcast(self, before: Sequence[int], after: Sequence[int]) -> Levels | None:

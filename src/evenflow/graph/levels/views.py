@@ -29,10 +29,13 @@ register(
 
 
 def _permuted(levels: Levels | None, shape: tuple[int, ...], order: list[int]) -> Levels | None:
-    axis = None if levels is None else levels.axis(shape)
-    if levels is None or axis is None:
+    span = None if levels is None else levels.span(shape)
+    if levels is None or span is None:
         return None
-    return levels.moved(order.index(axis), [shape[a] for a in order])
+    places = [order.index(axis) for axis in span]
+    if places != list(range(places[0], places[0] + len(places))):
+        return None
+    return levels.moved(places[-1], [shape[a] for a in order])
 
 
 def _order_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:

@@ -22,7 +22,7 @@ from evenflow.graph.taps import Reads, sliding_reads
 
 def _conv(step: Step, transposed: bool) -> Moments:
     channels = "io" if transposed else "oi"
-    reads, places = _reads(step, transposed), _places(step.node.shape, step)
+    reads, places = reads_of(step, transposed), _places(step.node.shape, step)
     x, weight = _grouped_input(step, step.of("input")), _grouped_weight(step)
     found = _passed(x, weight, channels, reads, places, scatter=transposed)
     whole = reshaped(found, step.node.shape)
@@ -34,7 +34,7 @@ def _conv(step: Step, transposed: bool) -> Moments:
 
 def _conv_back(step: Step, cotangent: Moments, transposed: bool) -> Cotangents:
     channels = "oi" if transposed else "io"
-    reads, places = _reads(step, transposed), _places(step.shape("input"), step)
+    reads, places = reads_of(step, transposed), _places(step.shape("input"), step)
     arrived, weight = _grouped_input(step, cotangent), _grouped_weight(step)
     back = _passed(arrived, weight, channels, reads, places, scatter=not transposed)
     found = {
@@ -70,7 +70,7 @@ def _grouped_weight(step: Step) -> Moments:
     return reshaped(step.of("weight"), (groups, first // groups, second, *taps))
 
 
-def _reads(step: Step, transposed: bool) -> list[Reads]:
+def reads_of(step: Step, transposed: bool) -> list[Reads]:
     """For each spatial axis, what the output reads of the input; or, of a transposed convolution,
     what the input would read of the output."""
     axes = _spatial(step)

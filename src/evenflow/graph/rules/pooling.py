@@ -19,6 +19,7 @@ from numpy.polynomial.hermite_e import hermegauss, hermeval
 from evenflow.graph.layout import averaged, expanded, reshaped, summed
 from evenflow.graph.moments import Moments
 from evenflow.graph.resample import resampled
+from evenflow.graph.rules.normalise import told_apart
 from evenflow.graph.rules.registry import Cotangents, Step, register
 from evenflow.graph.taps import Reads
 from evenflow.theory.activations import Activation, find
@@ -33,7 +34,7 @@ def _pooled_axes(step: Step) -> int:
     return int("".join(c for c in step.node.op if c.isdigit()))
 
 
-def _windows(step: Step) -> list[Reads]:
+def windows_of(step: Step) -> list[Reads]:
     """For each pooled axis what the windows hold; each element weighs 1 over what an average
     divides by."""
     axes = _pooled_axes(step)
@@ -69,7 +70,7 @@ def adaptive_reads(small: int, large: int) -> Reads:
 
 
 def _average(step: Step) -> Moments:
-    return _averaged(step, step.of("input"), _windows(step))
+    return _averaged(step, step.of("input"), windows_of(step))
 
 
 def _averaged(step: Step, x: Moments, windows: list[Reads], *, scatter: bool = False) -> Moments:
@@ -91,7 +92,7 @@ register(
     *(f"{kind}avg_pool{axes}d" for kind in ("", "adaptive_") for axes in (1, 2, 3)),
     forward=_average,
     backward=lambda step, cotangent: {
-        step.name("input"): _averaged(step, cotangent, _windows(step), scatter=True)
+        step.name("input"): _averaged(step, cotangent, windows_of(step), scatter=True)
     },
 )
 
@@ -200,7 +201,7 @@ def _plain(window: Reads) -> Reads:
 
 def _maximum(step: Step) -> Moments:
     activation, z = _source(step)
-    found = _Maximum(z, _windows(step), activation)
+    found = _Maximum(z, windows_of(step), activation)
     outputs = activation.function(found.values)
     pairs = found.pairs(outputs, found.means)
     return replace(found.means, mean=found.mean(outputs), pairs=pairs, spread=z.spread)
@@ -219,21 +220,30 @@ def passed_by_maximum(step: Step) -> Moments | None:
     activation, z = _source(pool)
     if activation is not step.node.activation:
         return None
-    largest = _Maximum(z, _windows(pool), activation)
+    largest = _Maximum(z, windows_of(pool), activation)
     pairs = largest.pairs(activation.derivative(largest.values), z)
     return replace(z, mean=0.0, pairs=pairs, spread=0.0)
 
 
 def _maximum_back(step: Step, cotangent: Moments) -> Cotangents:
-    # One element of each window gets its gradient, any of them as likely: a pair of elements both
-    # do as often as windows hold such pairs, an element alone as often as windows hold it.
-    found, windows = cotangent, [_plain(window) for window in _windows(step)]
-    for axis, window in enumerate(windows, len(cotangent.axes) - len(windows)):
-        found = resampled(found, axis, window, scatter=True)
-    alone = prod(step.node.shape) / max(prod(step.shape("input")), 1)
-    pairs = found.pairs.copy()
-    pairs.flat[0] = alone * cotangent.second
+    # One element of each window gets its gradient, any of them as likely: two elements both do as
+    # often as different windows hold them, or as windows of different units do.
+    windows, arrived = [_plain(window) for window in windows_of(step)], told_apart(cotangent)
+    alone = np.zeros_like(arrived.pairs)
+    alone.flat[0] = cotangent.second
+    found, within = (
+        _spread_out(each, windows) for each in (arrived, replace(arrived, pairs=alone))
+    )
+    pairs = found.pairs - within.pairs
+    pairs.flat[0] = prod(step.node.shape) / max(prod(step.shape("input")), 1) * cotangent.second
     return {step.name("input"): replace(found, pairs=pairs)}
+
+
+def _spread_out(x: Moments, windows: list[Reads]) -> Moments:
+    """Of a gradient that is spread over the elements of each window."""
+    for axis, window in enumerate(windows, len(x.axes) - len(windows)):
+        x = resampled(x, axis, window, scatter=True)
+    return x
 
 
 _MAXIMA = ("max_pool", "adaptive_max_pool")
