@@ -34,6 +34,13 @@ def test_every_part_comes_back():
     np.testing.assert_allclose(averaged(moments, 60), moments.pairs, atol=0.04)
 
 
+def test_a_single_number_is_drawn_as_an_array():
+    for positive in (False, True):
+        found = drawn(Moments.constant(2.0), np.random.default_rng(0), positive=positive)
+        assert isinstance(found, np.ndarray)
+        assert found == pytest.approx(2.0)
+
+
 def test_lognormal_tensors_have_the_same_moments():
     moments = of_parts(2.0, 0.3, 0.1, 0.2, 0.4)
     np.testing.assert_allclose(averaged(moments, 120, positive=True), moments.pairs, rtol=0.02)

@@ -151,6 +151,14 @@ def test_scaling_and_shifting_keep_their_own_rules():
     assert ops(lambda x: -((1 - x * 0.5) / 3 + 2)) == ["mul", "rsub", "div", "add", "neg"]
 
 
+def test_a_scale_by_a_number_that_the_code_makes_keeps_what_reads_it():
+    graph = graph_of(Body(lambda x: x / torch.sqrt(torch.tensor(4.0)) + 0), torch.zeros(2, 8))
+    names = {"linear", *graph.parameters, *graph.inputs, *graph.values}
+    for node in graph.nodes:
+        assert {name for _, name in node.refs()} <= names
+        names.add(node.name)
+
+
 def test_a_product_of_two_tensors_is_no_activation():
     class Gated(nn.Module):
         def __init__(self):

@@ -41,6 +41,17 @@ def by_deviation(x):
     return (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + EPS**0.5)
 
 
+def written_twice(x):
+    wide = x.to(torch.float32)
+    moved, again = wide - wide.mean(-1, keepdim=True), wide - wide.mean(-1, keepdim=True)
+    return moved * torch.rsqrt(again.pow(2).mean(-1, keepdim=True) + EPS)
+
+
+def mean_read_twice(x):
+    mean = x.mean(-1, keepdim=True)
+    return (x - mean) * torch.rsqrt((x - mean).pow(2).mean(-1, keepdim=True) + EPS)
+
+
 class Normed(nn.Module):
     def __init__(self, function):
         super().__init__()
@@ -56,6 +67,8 @@ WAYS = {
     by_product: nn.RMSNorm(64, eps=EPS, elementwise_affine=False),
     cast: nn.RMSNorm(64, eps=EPS, elementwise_affine=False),
     centred: nn.LayerNorm(64, eps=EPS, elementwise_affine=False),
+    written_twice: nn.LayerNorm(64, eps=EPS, elementwise_affine=False),
+    mean_read_twice: nn.LayerNorm(64, eps=EPS, elementwise_affine=False),
     by_variance: nn.LayerNorm(64, eps=EPS, elementwise_affine=False),
     by_deviation: nn.LayerNorm(64, eps=EPS, elementwise_affine=False),
 }

@@ -43,6 +43,13 @@ def report():
     return replace(derive(model, torch.randn(16, 5, 32), "auto"), command="evenflow derive x")
 
 
+def test_a_value_that_is_nothing_has_its_sentence():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Flatten(1))
+    nn.init.zeros_(model[0].weight), nn.init.zeros_(model[0].bias)
+    rows = tensor_rows(derive(model, torch.randn(8, 4, 1).squeeze(-1)).derivation)
+    assert rows[-1].forward_sentence
+
+
 def test_the_numbers_of_a_sentence_give_its_result(report):
     checked = 0
     for row in tensor_rows(report.derivation):

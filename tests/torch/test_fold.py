@@ -37,6 +37,19 @@ def test_positions_and_masks_are_known():
     np.testing.assert_array_equal(found, np.broadcast_to(np.tri(6, dtype=bool), (4, 6, 6)))
 
 
+def test_what_repeats_along_an_axis_is_told_as_expanded():
+    def mask(tokens):
+        places = torch.arange(tokens.shape[1])
+        causal = places[None, :] <= places[:, None]
+        return causal & (tokens >= 0)[:, None, :]
+
+    found = known(mask, torch.ones(4, 6, dtype=torch.long))
+    np.testing.assert_array_equal(found, np.broadcast_to(np.tri(6, dtype=bool), (4, 6, 6)))
+    assert found.strides == (0, 6, 1)
+    padded = known(mask, torch.arange(24).reshape(4, 6) - 3)
+    assert padded.strides[0] != 0
+
+
 def test_constants_of_the_code_are_known():
     found = known(lambda x: torch.tensor([1.0, 2.0]) * 3, torch.randn(4, 6))
     np.testing.assert_array_equal(found, [3, 6])

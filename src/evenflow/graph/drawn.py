@@ -30,7 +30,8 @@ def drawn(
     from zero.
     """
     if positive:
-        return np.exp(drawn(replace(logarithm(x), hidden=x.hidden), generator))
+        logs = drawn(replace(logarithm(x), hidden=x.hidden), generator)
+        return np.asarray(np.exp(logs), np.float32)
     sizes = [atom.size for axis in x.axes for atom in axis]
     covariance = x.pairs - x.mean**2
     noise, variance = np.zeros(sizes), 0.0
@@ -48,7 +49,7 @@ def drawn(
     values = (x.mean + noise * _norms(x, generator)).reshape(x.shape)
     if x.hidden is not None:
         values = np.where(x.hidden, -np.inf, values)
-    return values.astype(np.float32)
+    return np.asarray(values, np.float32)
 
 
 def _parts(covariance: Array) -> Iterator[tuple[tuple[bool, ...], Array]]:

@@ -34,7 +34,7 @@ def fuse(graph: Graph) -> Graph:
     functions, activations = _activations(graph)
     kept: list[Node] = []
     for node in graph.nodes:
-        if node.name in activations and not _follows(node, activations):
+        if node.name in activations and not _follows(graph, node, activations):
             root = Ref(functions[node.name].root)
             found = activations[node.name]
             kept.append(replace(node, op="activation", arguments={"input": root}, activation=found))
@@ -42,21 +42,26 @@ def fuse(graph: Graph) -> Graph:
             node.name not in functions
             or node.name in activations
             or not node.dtype.startswith(_FLOATS)
-            or _plain(node, functions[node.name])
+            or _plain(graph, node, functions[node.name])
         ):
             kept.append(node)
     return replace(graph, nodes=reached(graph, kept))
 
 
-def _follows(node: Node, activations: Collection[str]) -> bool:
+def _follows(graph: Graph, node: Node, activations: Collection[str]) -> bool:
     """Whether it only scales or shifts an activation that is kept, as 1 − gate does."""
-    names = [name for _, name in node.refs()]
+    names = _read(graph, node)
     return len(names) == 1 and names[0] in activations and node.op in AFFINE
 
 
-def _plain(node: Node, function: Pointwise) -> bool:
+def _plain(graph: Graph, node: Node, function: Pointwise) -> bool:
     """Whether it only scales or shifts one tensor, which has a rule of its own."""
-    return function.affine and len(list(node.refs())) == 1
+    return function.affine and len(_read(graph, node)) == 1
+
+
+def _read(graph: Graph, node: Node) -> list[str]:
+    """The values that an operation reads, but for single numbers that are known."""
+    return [name for _, name in node.refs() if _number(graph, name) is None]
 
 
 def _activations(graph: Graph) -> tuple[dict[str, Pointwise], dict[str, Activation]]:
@@ -70,7 +75,7 @@ def _activations(graph: Graph) -> tuple[dict[str, Pointwise], dict[str, Activati
             if (
                 function is None
                 or not node.dtype.startswith(_FLOATS)
-                or _plain(node, function)
+                or _plain(graph, node, function)
                 or not _ends_chain(graph, node, functions)
             ):
                 continue
@@ -95,8 +100,7 @@ def _functions(graph: Graph, refused: Collection[str]) -> dict[str, Pointwise]:
             operand = _operand(graph, functions, value, node)
             if operand is not None and name in _OPERANDS:
                 operands[name] = operand
-        references = sum(_number(graph, name) is None for _, name in node.refs())
-        if sum(isinstance(o, Pointwise) for o in operands.values()) != references:
+        if sum(isinstance(o, Pointwise) for o in operands.values()) != len(_read(graph, node)):
             continue
         if (function := compose(node, operands)) is not None:
             functions[node.name] = function

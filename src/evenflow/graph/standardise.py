@@ -2,7 +2,8 @@
 
 ``x * rsqrt(mean(x²) + eps)`` reads x twice, so its factors are not independent; as one operation
 "standardise" it has the rule of layer and RMS norm. So have ``/ sqrt(…)``, x − mean(x) in place of
-x, and ``var`` and ``std``; casts in between do not matter.
+x, and ``var`` and ``std``; casts in between do not matter, nor does it matter whether a value is
+computed once or twice.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ def _standardised(graph: Graph, node: Node) -> Node | None:
     for value, square in _quotients(graph, node):
         source = _plain(graph, value)
         inner = _centred(graph, source, square.axes)
-        if source == square.of and not square.centred:
+        if _same(graph, source, square.of) and not square.centred:
             of = inner or value
-        elif inner is not None and square.centred and _plain(graph, inner) == square.of:
+        elif inner is not None and square.centred and _same(graph, inner, square.of):
             of = inner
         else:
             continue
@@ -120,7 +121,7 @@ def _centred(graph: Graph, name: str, axes: tuple[Argument, ...]) -> str | None:
     if mean is None or mean.op != "mean" or _axes(mean) != axes:
         return None
     of = _input(node)
-    return of if _plain(graph, of) == _plain(graph, _input(mean)) else None
+    return of if _same(graph, of, _input(mean)) else None
 
 
 def _less_number(graph: Graph, name: str) -> tuple[str, float]:
@@ -153,6 +154,29 @@ def _plain(graph: Graph, name: str) -> str:
         name = _input(node)
         node = graph.node(name)
     return name
+
+
+def _same(graph: Graph, one: str, other: str) -> bool:
+    """Whether two values are the same: one value, or x − mean(x) or mean(x) written twice."""
+    one, other = _plain(graph, one), _plain(graph, other)
+    first, second = graph.node(one), graph.node(other)
+    if one == other or first is None or second is None:
+        return one == other
+    if first.op != second.op or first.op not in ("sub", "mean"):
+        return False
+    refs = [(left.name, right.name) for left, right in _operands(first, second)]
+    numbers = ("dim", "alpha", "keepdim", "dtype")
+    alike = all(first.arguments.get(n) == second.arguments.get(n) for n in numbers)
+    return alike and bool(refs) and all(_same(graph, left, right) for left, right in refs)
+
+
+def _operands(first: Node, second: Node) -> list[tuple[Ref, Ref]]:
+    """The values that two nodes of one operation read, those of one argument together; none where
+    either of them is a number."""
+    names = [name for name in ("input", "other") if name in first.arguments]
+    pairs = [(first.arguments[name], second.arguments[name]) for name in names]
+    found = [(x, y) for x, y in pairs if isinstance(x, Ref) and isinstance(y, Ref)]
+    return found if len(found) == len(pairs) else []
 
 
 def _input(node: Node) -> str:

@@ -60,6 +60,10 @@ class Folder:
         self._keep(node.name, result)
         return True
 
+    def told(self) -> dict[str, npt.NDArray[Any]]:
+        """The numbers by name; an axis along which they only repeat is an expanded one."""
+        return {name: _without_repeats(array) for name, array in self.values.items()}
+
     def written(self, name: str, after: str) -> None:
         """A write through a view changed the value ``name``, called ``after`` from here on."""
         if name in self._known:
@@ -96,6 +100,20 @@ def _memory(value: Any) -> int:
 def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
     small = tensor.dtype in (torch.bfloat16, torch.float16)
     return np.asarray((tensor.float() if small else tensor).numpy())
+
+
+def _without_repeats(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same numbers, each axis of equal slices as one slice over and over: a mask that was made
+    for each example, say, and is the same for all."""
+    core = array
+    for axis, size in enumerate(array.shape):
+        if size < 2 or not array.size:
+            continue
+        before = (slice(None),) * axis
+        first, last = core[(*before, slice(0, 1))], core[(*before, slice(-1, None))]
+        if np.array_equal(first, last) and bool((core == first).all()):
+            core = first
+    return array if core.shape == array.shape else np.broadcast_to(core, array.shape)
 
 
 def _foldable(node: torch.fx.Node) -> bool:

@@ -96,7 +96,7 @@ def read(program: ExportedProgram, parameters: ModelParameters, call: Call) -> G
         tuple(nodes),
         tuple(held.get(node.name, node.name) for node in output.all_input_nodes),
         input_dtypes={name: dtype_of(tensor) for name, tensor in inputs.items()},
-        values={before.get(name, name): array for name, array in folder.values.items()},
+        values={before.get(name, name): array for name, array in folder.told().items()},
     )
 
 

@@ -112,7 +112,7 @@ def _run(node: Node, values: Values, known: Mapping[str, Any]) -> Any:
     def tensor(argument: Argument) -> Any:
         if isinstance(argument, Ref):
             if argument.name not in values:
-                return torch.as_tensor(known[argument.name])
+                return torch.tensor(known[argument.name])
             value = values[argument.name]
             # A leaf must not be written in place.
             return value.clone() if isinstance(value, torch.Tensor) else value

@@ -66,7 +66,7 @@ def _forward(derivation: Derivation, node: Node, use: Use | None) -> str:
             f"divided by the standard deviation of its input (q = {figure(sides[0].second)}), "
             f"then scaled: q' = {figure(found.second)}"
         )
-    if node.op in PARTS and sides and abs(sides[0].second / found.second - 1) > _EXACT:
+    if node.op in PARTS and sides and abs(sides[0].second - found.second) > _EXACT * found.second:
         return f"some positions alone: q' = {figure(found.second)}, q = {figure(sides[0].second)}"
     if node.op in ORDER_ONLY or node.op in PARTS:
         return f"the same numbers: q' = q = {figure(found.second)}"
