@@ -4,8 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from torch import nn
 
-from evenflow.graph.spectrum import mean_inverse, spectrum
+from evenflow.graph.spectrum import divided, mean_inverse, spectrum
+
+from .laws import Law
+from .monte_carlo import disagreements
 
 
 @pytest.mark.parametrize("n", [6, 20, 1000])
@@ -31,12 +35,7 @@ def test_perfectly_alike_ones_with_an_epsilon():
 )
 def test_drawn_gaussians(curves, sizes, exact):
     """Correlations that fall off with the distance, or are one value between any two examples."""
-    matrix, cases = np.ones((1, 1)), np.ones(())
-    for curve, size in zip(curves, sizes, strict=True):
-        i = np.arange(size)
-        apart = np.minimum(np.abs(i[:, None] - i), len(curve) - 1)
-        matrix = np.kron(matrix, curve[apart])
-        cases = np.multiply.outer(cases, curve)
+    matrix, cases, entry = gram(curves, sizes)
     values = np.maximum(np.linalg.eigvalsh(matrix), 0)
     shares, often = spectrum(cases, sizes)
     found = np.sort(np.repeat(shares, often.astype(int)))
@@ -44,3 +43,38 @@ def test_drawn_gaussians(curves, sizes, exact):
     noise = np.random.default_rng(0).standard_normal((200_000, len(values)))
     squares = np.mean((noise * np.sqrt(values)) ** 2, axis=1) * len(values) / values.sum()
     assert mean_inverse(cases, sizes, 0.1) == pytest.approx(np.mean(1 / (squares + 0.1)), rel=0.02)
+    directions = np.linalg.eigh(matrix)[1]
+    left = np.mean((noise * np.sqrt(values)) ** 2 / (squares + 0.1)[:, None], axis=0)
+    alike = (directions * left) @ directions.T
+    measured = np.bincount(entry.ravel(), alike.ravel()) / np.bincount(entry.ravel())
+    told = divided(cases, sizes, 0.1).ravel()
+    assert told == pytest.approx(measured / measured[0], abs=max(2 * exact, 0.01))
+    assert told[0] == pytest.approx(1.0, abs=exact)
+
+
+def gram(curves, sizes):
+    """E[x·x′] of every two, by case, and which case every two are."""
+    matrix, cases, entry = np.ones((1, 1)), np.ones(()), np.zeros((1, 1), dtype=int)
+    for curve, size in zip(curves, sizes, strict=True):
+        i = np.arange(size)
+        apart = np.minimum(np.abs(i[:, None] - i), len(curve) - 1)
+        matrix = np.kron(matrix, curve[apart])
+        cases = np.multiply.outer(cases, curve)
+        entry = np.kron(entry * len(curve), np.ones_like(apart)) + np.kron(
+            np.ones_like(entry), apart
+        )
+    return matrix, cases, entry
+
+
+def test_what_is_divided_by_steady_sizes_stays_as_it_is():
+    curve = np.array([1.0, 0.02])
+    assert divided(curve, [4000], 0.0) is curve
+    n = 12
+    told = divided(np.array([1.0, -1 / (n - 1)]), [n], 0.0)  # a mean taken off: all else is even
+    assert told == pytest.approx([1.0, -1 / (n - 1)])
+
+
+def test_channels_of_few_examples_are_less_alike_once_each_is_divided_by_its_own_size():
+    law = Law((4, 512, 3), {(0, 1): 0.6, (0, 1, 2): 0.3}, roles=("examples", "units", "positions"))
+    norm = nn.BatchNorm1d(512, affine=False)
+    assert "result" not in disagreements(norm, law, draws=40, tolerance=0.005)

@@ -7,16 +7,23 @@ For Gaussians with correlation matrix of eigenvalues λ_k, Σλ_k = n, the mean 
 
 Equal eigenvalues give the inverse chi-square's n/(n − 2); few that outweigh the rest (smooth
 images, where all pixels of a channel go up and down together) give much more.
+
+Divided by their own mean square, Gaussians have a flatter spectrum: a draw in which a large
+eigenvalue's direction is strong is divided by more,
+
+    E[l_i χ²_i / (Σ l_k χ²_k + ε)] = ∫_0^∞ l_i/(1 + 2 l_i s) e^{−sε} Π (1 + 2 l_k s)^{−½} ds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 
 from evenflow.graph.moments import Array
+from evenflow.graph.pairs import counts
 
 _BINS = 48
 _STEADY = 0.01
@@ -30,10 +37,34 @@ def mean_inverse(correlation: Array, sizes: Sequence[int], eps: float) -> float:
     scatter = 2 * float(np.sum(often * shares**2))
     if scatter < _STEADY:
         return (1 + scatter / (1 + eps) ** 2) / (1 + eps)
-    shares, often = _binned(shares, often)
-    s = np.exp(np.linspace(-12.0, 14.0, 261))
-    decay = np.exp(-0.5 * (np.log1p(2 * np.multiply.outer(s, shares)) @ often) - s * eps)
+    s, decay = _decay(*_binned(shares, often), eps)
     return float(np.trapezoid(decay * s, np.log(s)))
+
+
+def divided(correlation: Array, sizes: Sequence[int], eps: float) -> Array:
+    """Correlations of such Gaussians divided by √(s + eps), but for its mean."""
+    shares, often = spectrum(correlation, sizes)
+    if 2 * float(np.sum(often * shares**2)) < _STEADY:
+        return correlation
+    nodes, count = _binned(shares, often)
+    s, decay = _decay(nodes, count, eps)
+    each = np.trapezoid(decay * s / (1 + 2 * np.multiply.outer(nodes, s)), np.log(s))
+    order = np.argsort(nodes)
+    left = np.interp(shares, nodes[order], each[order])
+    left /= float(np.sum(often * shares * left))
+    change = (often * shares * (left - 1)).reshape(
+        [_transform(size, n)[0].shape[0] for size, n in zip(sizes, correlation.shape, strict=True)]
+    )
+    for dim, (size, length) in enumerate(zip(sizes, correlation.shape, strict=True)):
+        matrix = _transform(size, length)[0] / np.maximum(counts(size, length), 1.0)
+        change = np.moveaxis(np.tensordot(matrix, change, axes=(0, dim)), 0, dim)
+    return np.asarray(correlation + prod(sizes) * change)
+
+
+def _decay(shares: Array, often: Array, eps: float) -> tuple[Array, Array]:
+    """Nodes s, and e^{−sε} Π (1 + 2 l_k s)^{−½} there."""
+    s = np.exp(np.linspace(-12.0, 14.0, 261))
+    return s, np.exp(-0.5 * (np.log1p(2 * np.multiply.outer(s, shares)) @ often) - s * eps)
 
 
 def spectrum(correlation: Array, sizes: Sequence[int]) -> tuple[Array, Array]:

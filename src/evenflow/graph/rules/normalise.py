@@ -25,7 +25,7 @@ from evenflow.graph.graph import Node
 from evenflow.graph.layout import dims_of, gathered, reshaped
 from evenflow.graph.moments import Moments, aligned
 from evenflow.graph.rules.registry import Cotangents, Step, register
-from evenflow.graph.spectrum import mean_inverse
+from evenflow.graph.spectrum import divided, mean_inverse
 from evenflow.graph.through import leaning
 
 _SMALLEST = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -37,7 +37,8 @@ def normalised(x: Moments, axes: tuple[int, ...], eps: float, *, centre: bool = 
     found = centred(x, axes) if centre else x
     divisor = _divisor(found, eps)
     left, left_examples = _norms_left(found, axes)
-    return replace(found.scaled(divisor**-0.5), spread=left, spread_examples=left_examples)
+    unit = _flattened(found.scaled(divisor**-0.5), axes, eps / max(found.second, 1e-300))
+    return replace(unit, spread=left, spread_examples=left_examples)
 
 
 def normalised_back(
@@ -70,9 +71,30 @@ def normalised_back(
 def _inverse(unit: Moments, axes: tuple[int, ...], eps: float) -> float:
     """E[1/(σ² + eps)] of normalised values: σ² is a mean over few elements, or over many alike."""
     told = told_apart(unit)
-    dims = [dim for axis in axes for dim in dims_of(unit, axis)]
-    pairs = told.pairs[tuple(slice(None) if d in dims else 0 for d in range(told.pairs.ndim))]
-    return mean_inverse(pairs, [atom.size for axis in axes for atom in unit.axes[axis]], eps)
+    return mean_inverse(told.pairs[_within(unit, axes)], _sizes(unit, axes), eps)
+
+
+def _flattened(unit: Moments, axes: tuple[int, ...], eps: float) -> Moments:
+    """What elements that are normalised together have in common, where σ² fluctuates with it."""
+    if not unit.second:
+        return unit
+    pairs, within = told_apart(unit).pairs.copy(), _within(unit, axes)
+    before = pairs[within] / unit.second
+    after = divided(before, _sizes(unit, axes), eps)
+    if after is before:
+        return unit
+    pairs[within] = unit.second * after
+    return replace(unit, pairs=pairs)
+
+
+def _within(x: Moments, axes: tuple[int, ...]) -> tuple[slice | int, ...]:
+    """Pairs of elements that differ along ``axes`` alone."""
+    dims = [dim for axis in axes for dim in dims_of(x, axis)]
+    return tuple(slice(None) if dim in dims else 0 for dim in range(x.pairs.ndim))
+
+
+def _sizes(x: Moments, axes: tuple[int, ...]) -> list[int]:
+    return [atom.size for axis in axes for atom in x.axes[axis]]
 
 
 def _normalises(x: Moments, axes: tuple[int, ...], role: str) -> bool:
