@@ -1,5 +1,7 @@
 """The rims of images: levels of places, in closed form, over draws, and in real networks."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -104,3 +106,16 @@ def deep(pool):
 def test_rims_of_small_images_add_up_over_depth(pool):
     found = network_errors(deep(pool), white((8, 48, 8, 8), 1.0), draws=24)
     assert_within(found, forward=(0.02, 0.06), backward=(0.03, 0.06))
+
+
+def test_large_images_cost_memory_by_pixel_and_not_by_pair_of_pixels():
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1)]
+    with torch.device("meta"):
+        trace, parameters = traced(nn.Sequential(*layers), torch.zeros(2, 3, 224, 224))
+    laws = {name: law.moments for name, law in parameter_laws(parameters).items()}
+    tracemalloc.start()
+    derived = propagate(trace.graph, laws)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert derived.levels_forward[trace.graph.outputs[0]].values.size == 224**2
+    assert peak < 64e6

@@ -208,9 +208,10 @@ def together(
     for share, levels, _ in parts:
         same = levels is not None and levels.like(leading)
         values += share * levels.values if levels is not None and same else share
+    if all(levels.kernel is None for _, levels in found):
+        return leading.changed(values, None)
     kernels = [(share, _or_ones(levels, x, leading, shape)) for share, levels, x in parts]
-    no_kernel = all(levels.kernel is None for _, levels in found)
-    if no_kernel or any(kernel is None for _, kernel in kernels):
+    if any(kernel is None for _, kernel in kernels):
         return leading.changed(values, None)
     kernel = np.sum([share * each for share, each in kernels if each is not None], axis=0)
     return leading.changed(values, kernel)
