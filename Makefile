@@ -6,7 +6,7 @@ USABLE := $(VENV)/.usable
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint clean test-pythons bench-derive bench-derive-cost bench-fill bench-init bench-kills bench-levels bench-paper bench-rules bench-watch bench-watch-long bench-scale bench-shapeset bench-shards bench-study-gpu bench-theory bench-trainability bench-training calibrate confirm-bank bench-rivals
+.PHONY: run test lint clean test-pythons bench-derive bench-derive-cost bench-fill bench-init bench-intervals bench-kills bench-levels bench-paper bench-rules bench-watch bench-watch-long bench-scale bench-shapeset bench-shards bench-study-gpu bench-theory bench-trainability bench-training calibrate confirm-bank bench-rivals
 .DEFAULT_GOAL := run
 
 $(USABLE): pyproject.toml constraints.txt
@@ -58,6 +58,9 @@ bench-paper: $(INSTALLED)  ## the 2010 paper's networks at initialisation
 
 bench-derive: $(INSTALLED)  ## derivations against real networks, draw by draw
 	$(BIN)/python benchmarks/derive.py
+
+bench-intervals: $(INSTALLED)  ## how many of 200 draws lie inside their intervals
+	$(BIN)/python benchmarks/intervals.py
 
 bench-derive-cost: $(INSTALLED)  ## what a derivation costs by depth and width, and for 70 billion
 	$(BIN)/python benchmarks/derive_cost.py --picture

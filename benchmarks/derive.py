@@ -24,7 +24,7 @@ import torch
 from benchmarks.derive_models import Entry, load
 
 from evenflow.graph.moments import Moments
-from evenflow.graph.propagate import propagate
+from evenflow.graph.propagate import Derivation, propagate
 from evenflow.torch.api import plan as make_plan
 from evenflow.torch.apply import apply_
 from evenflow.torch.execute import run
@@ -61,6 +61,13 @@ class Row:
 
 def measure(entry: Entry, scheme: str, draws: int) -> tuple[Any, list[Row], float]:
     """The derivation, a row for each tensor, and the seconds that the calculus took."""
+    derived, found, seconds = drawn(entry, scheme, draws)
+    return derived, rows(derived.graph, derived, found), seconds
+
+
+def drawn(entry: Entry, scheme: str, draws: int) -> tuple[Derivation, Measured, float]:
+    """A network drawn many times over one batch: what was derived, what was measured, and the
+    seconds that the calculus took."""
     torch.manual_seed(0)
     model, inputs = entry.build()
     call = Call.of(inputs)
@@ -86,8 +93,7 @@ def measure(entry: Entry, scheme: str, draws: int) -> tuple[Any, list[Row], floa
         input_moments(traced.graph, call),
         sample=sampling(tensors=parameters.tensors),
     )
-    seconds = time.perf_counter() - started
-    return derived, rows(traced.graph, derived, found), seconds
+    return derived, found, time.perf_counter() - started
 
 
 def expected(weights: list[dict[str, Moments]]) -> dict[str, Moments]:
