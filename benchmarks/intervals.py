@@ -4,8 +4,8 @@ Small networks of ``benchmarks/derive_models`` are drawn again and again over on
 random unit cotangent each time; of every tensor the share of draws inside its interval is counted,
 forwards and backwards. Beside it stands the share that would be inside were every interval where
 its draws are: what is missing there is its width's fault, the rest its centre's. ``width`` is the
-standard deviation of the draws' logarithms over the predicted one, median over tensors. Tensors that
-scatter less than derivations are right by (0.5 %) are left out, and counted as steady.
+standard deviation of the draws' logarithms over the predicted one, median over tensors. Those that
+scatter less than derivations are right by (0.5 %) are left out.
 
     python benchmarks/intervals.py [--only NAME …] [--draws N] [--tensors]
 """

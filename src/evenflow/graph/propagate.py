@@ -9,7 +9,7 @@ from functools import cached_property
 from evenflow.errors import NoRuleError
 from evenflow.graph.backward_pass import Backward
 from evenflow.graph.constants import of_constants
-from evenflow.graph.fluctuation import Fluctuation, Interval, backwards, forwards
+from evenflow.graph.fluctuation import Fluctuation, Interval, Known, backwards, forwards
 from evenflow.graph.forward_pass import FLOATS, Forward
 from evenflow.graph.graph import Graph
 from evenflow.graph.levels import Levels
@@ -61,8 +61,16 @@ class Derivation:
             for node in self.graph.nodes
         )
         graph = replace(self.graph, nodes=tuple(nodes))
-        ahead = forwards(graph, self.forward, self.several)
-        return ahead, backwards(graph, self.forward, self.backward, self.several, ahead)
+        known = Known(
+            graph,
+            self.forward,
+            self.several,
+            self.backward,
+            self.levels_forward,
+            self.levels_backward,
+        )
+        ahead = forwards(known)
+        return ahead, backwards(known, ahead)
 
 
 def propagate(
