@@ -1,16 +1,22 @@
 """Intervals over draws of the weights: closed form, and real networks drawn many times."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chi2
 from torch import nn
 
 from evenflow.graph.fluctuation import Fluctuation
+from evenflow.graph.fluctuation.scatter import scatter
+from evenflow.graph.levels import Levels
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
 from evenflow.theory.gain import gain
+from evenflow.torch.execute import run
+from evenflow.torch.inputs import Call
 
 from ..tracing import traced
 
@@ -112,3 +118,175 @@ def test_an_interval_without_an_end_is_one_still():
     low, high = Fluctuation(kernel=1e6).interval(Moments.independent())
     assert 0 <= low < 1e-100
     assert high > 1e100
+
+
+def drawn_fields(covariance, mean, units, draws, generator):
+    """Mean squares of ``draws`` tensors of independent units, each a normal vector."""
+    root = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(covariance)))
+    fields = mean + generator.standard_normal((draws, units, len(covariance))) @ root.T
+    return (fields**2).mean(axis=(1, 2))
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.7])
+def test_scatter_is_the_variance_of_a_mean_square(mean):
+    """Two examples of three positions that have parts in common, by Monte Carlo."""
+    same, position, example, both = 1.0, 0.5, 0.3, 0.2
+    block, other = (
+        np.where(np.eye(3, dtype=bool), at, apart)
+        for at, apart in ((same, position), (example, both))
+    )
+    covariance = np.block([[block, other], [other, block]])
+    values = drawn_fields(covariance, mean, 8, 100_000, np.random.default_rng(0))
+    pairs = np.array([[same, position], [example, both]])[..., None] * np.array([1.0, 0.0])
+    x = replace(
+        Moments.independent(shape=(2, 3, 8), roles=("examples", "positions", "units")),
+        mean=mean,
+        pairs=pairs + mean**2,
+    )
+    assert scatter(x) == pytest.approx(values.var() / values.mean() ** 2, rel=0.03)
+
+
+def test_scatter_counts_large_positions_for_more():
+    """Rows of a running mean: the first is the largest, and neighbours are much alike."""
+    rows = 1.0 + np.arange(6)
+    kernel = 1 / np.maximum.outer(rows, rows)
+    size = np.diag(kernel).mean()
+    values = drawn_fields(kernel, 0.0, 16, 50_000, np.random.default_rng(1))
+    x = Moments.independent(0.0, size, (6, 16), ("positions", "units"))
+    levels = Levels.along(np.diag(kernel) / size, 0, x.shape, kernel / size)
+    assert scatter(x, levels=levels) == pytest.approx(values.var() / values.mean() ** 2, rel=0.03)
+    assert scatter(x, levels=levels) > 2 * scatter(x)
+
+
+def test_a_large_example_counts_for_more():
+    """Of independent rows of unlike norm, Σ|x|⁴ is what matters."""
+    norms = np.array([0.2, 0.5, 1.0, 2.3])
+    values = drawn_fields(np.diag(norms), 0.0, 8, 100_000, np.random.default_rng(2))
+    spread = float(norms.var() / norms.mean() ** 2)
+    x = replace(
+        Moments.independent(0.0, float(norms.mean()), (4, 8), ("examples", "units")),
+        spread=spread,
+        spread_examples=spread,
+    )
+    assert scatter(x) == pytest.approx(values.var() / values.mean() ** 2, rel=0.03)
+
+
+@pytest.mark.parametrize("units", [1, 3, 30])
+def test_a_mean_of_few_squares_leans_to_the_left(units):
+    low, high = Fluctuation(own=2 / units).interval(Moments.independent())
+    law = chi2(units)
+    assert math.log(high) == pytest.approx(math.log(law.ppf(0.95) / units), abs=0.08)
+    assert math.log(low) == pytest.approx(math.log(law.ppf(0.05) / units), abs=0.08 + 0.3 / units)
+
+
+class Reader(nn.Module):
+    """Rows of a table, two of their quarters, and what a linear layer makes of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(64, WIDTH)
+        self.linear = nn.Linear(WIDTH, WIDTH, bias=False)
+
+    def forward(self, tokens):
+        rows = self.table(tokens)
+        whole = self.linear(rows)
+        return rows[..., : WIDTH // 4], whole, whole.mean(dim=1)
+
+
+def sd(derivation, name):
+    low, high = derivation.interval_forward[name]
+    return math.log(high / low) / 2 / 1.6449
+
+
+def test_tables_are_drawn_too_and_parts_scatter_more():
+    tokens = torch.arange(24).reshape(4, 6)
+    trace, parameters = traced(Reader(), tokens)
+    weights = {
+        name: Moments.independent(0.0, 1 / WIDTH, tuple(parameter.shape))
+        for name, parameter in parameters.tensors.items()
+    }
+    derivation = propagate(trace.graph, weights)
+    rows = next(node.name for node in trace.graph.nodes if node.op == "embedding")
+    part, _, mean = trace.graph.outputs
+    assert sd(derivation, rows) == pytest.approx((2 / (24 * WIDTH)) ** 0.5, rel=0.1)
+    assert sd(derivation, part) == pytest.approx((2 / (6 * WIDTH)) ** 0.5, rel=0.1)
+    # Of a mean over positions, table and weights each scatter by four examples' squares.
+    assert sd(derivation, mean) == pytest.approx((2 * 2 / (4 * WIDTH)) ** 0.5, rel=0.1)
+
+
+def test_an_output_that_is_also_read_keeps_its_own_cotangent():
+    """A head that reads one position of many leaves the others' gradient as steady as it was."""
+
+    class Headed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Linear(WIDTH, WIDTH, bias=False)
+            self.head = nn.Linear(WIDTH, WIDTH, bias=False)
+
+        def forward(self, x):
+            states = self.body(x)
+            return states, self.head(states[:, 0])
+
+    trace, parameters = traced(Headed(), torch.zeros(4, 32, WIDTH))
+    weights = {
+        name: Moments.independent(0.0, 1 / WIDTH, tuple(parameter.shape))
+        for name, parameter in parameters.tensors.items()
+    }
+    derivation = propagate(trace.graph, weights)
+    low, high = derivation.interval_backward[trace.graph.outputs[0]]
+    assert math.log(high / low) / 2 / 1.6449 < 0.02
+
+
+class Attending(nn.Module):
+    """One causal attention."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.maps = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(4))
+        self.heads = heads
+
+    def forward(self, x):
+        query, key, value = (
+            each(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in self.maps[:3]
+        )
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return self.maps[3](mixed.transpose(1, 2).flatten(-2))
+
+
+def test_widths_through_a_causal_attention():
+    """Values, gradients of values, and of queries and keys, where few rows are most of all."""
+    width, draws = 64, 200
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(4, 16, width, generator=generator)
+    model = Attending(width, 4)
+    trace, parameters = traced(model, x)
+    small = {"maps.0.weight": 0.05, "maps.1.weight": 0.05}
+    weights = {
+        name: Moments.independent(0.0, small.get(name, 1.0) / width, tuple(parameter.shape))
+        for name, parameter in parameters.tensors.items()
+    }
+    derivation = propagate(trace.graph, weights)
+    found = {"forward": {}, "backward": {}}
+    for _ in range(draws):
+        for name, parameter in model.named_parameters():
+            parameter.data.normal_(0, weights[name].second ** 0.5, generator=generator)
+        values = {}
+
+        def look(name, value, values=values):
+            value.retain_grad()
+            values[name] = value
+            return value
+
+        out = run(trace, parameters, Call.of(x), look)
+        out.backward(torch.randn(out.shape, generator=generator))
+        for name, value in values.items():
+            if value.grad is not None:  # what a view has, its source has too
+                for direction, tensor in (("forward", value), ("backward", value.grad)):
+                    logs = found[direction].setdefault(name, [])
+                    logs.append(tensor.detach().square().mean().log().item())
+    for direction, tensors in found.items():
+        intervals = getattr(derivation, f"interval_{direction}")
+        for name, logs in tensors.items():
+            low, high = intervals[name]
+            predicted = math.log(high / low) / 2 / 1.6449
+            assert 0.75 < np.std(logs) / predicted < 1.33, (direction, name)

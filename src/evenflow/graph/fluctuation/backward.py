@@ -22,12 +22,15 @@ from evenflow.graph.fluctuation.scatter import (
 )
 from evenflow.graph.fluctuation.slopes import contracts, sent, slope_back, sources
 from evenflow.graph.graph import Node
-from evenflow.graph.levels import Levels
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules import Step
+from evenflow.graph.rules.attention import Attention
 from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
 from evenflow.graph.through import slope_pairs, slopes
+from evenflow.graph.visible import everything, visible
 
+NORMS = ("layer_norm", "rms_norm", "batch_norm", "group_norm", "instance_norm", "standardise")
+"""Operations that divide by the size of what they read."""
 _JOINS = ("cat", "concat", "stack", "hstack")
 
 
@@ -100,33 +103,52 @@ class _Sent:
             return back.second, self.after
         if op == "scaled_dot_product_attention":
             return back.second, self._attended(back)
-        shift, kernel = self._brought(back.second, fresh=contracts(self.step))
+        shift, kernel = self._brought(back, fresh=contracts(self.step))
         chance = self._chance()
         return back.second, Fluctuation(shift, kernel, self._own(back, chance), chance)
 
-    def _brought(self, second: float, *, fresh: bool) -> tuple[float, float]:
+    def _brought(self, back: Moments, *, fresh: bool) -> tuple[float, float]:
         """Shift and variance that the arriving gradient and the operands have so far; ``fresh``
         weights take their own parts as given."""
         after = self.after.given() if fresh else self.after
         shift, kernel = after.shift, after.kernel
+        divides = self.step.node.op in NORMS
         for operand in sources(self.step, self.ahead):
-            slope = slope_back(self.step, self.name, operand, self.arriving, second)
+            slope = slope_back(self.step, self.name, operand, self.arriving, back.second)
             before = self.ahead[operand].given() if fresh else self.ahead[operand]
             kernel += slope**2 * before.kernel
             shift += slope * before.shift
+            if divides:
+                kernel += slope**2 * self._own_of(operand)
         return shift, kernel
+
+    def _own_of(self, operand: str) -> float:
+        """An operand's own part, as the positions that what is sent back consists of have it."""
+        before, x = self.ahead[operand], self.step.known[operand]
+        mine, weights = self.known.levels.get(operand), self.known.levels_back.get(self.name)
+        whole = scatter(x, before.chance, mine)
+        ratio = weighed(x, mine, before.chance, weights) / whole if whole else 1.0
+        return before.own * ratio
 
     def _attended(self, back: Moments) -> Fluctuation:
         """Values are sent a mean over rows. Queries and keys are sent products of gradients, values
         and keys or queries, drawn by three weights, each as unlike in its rows as what is sent."""
-        shift, kernel = self._brought(back.second, fresh=False)
+        shift, kernel = self._brought(back, fresh=False)
         chance, levels = self.after.chance, self.known.levels_back.get(self.name)
         own = scatter(back, chance, levels)
         if self.name == self.step.name("value"):
             kernel += mixed(self.gradient, back, chance, levels)
         else:
-            kernel += 2 * own
+            kernel += self._factors(own)
         return Fluctuation(shift, kernel, own, chance)
+
+    def _factors(self, own: float) -> float:
+        """What gradients, values, and keys or queries bring, but for the part that is fresh."""
+        query, key, value = (self.step.name(n) for n in ("query", "key", "value"))
+        other = key if self.name == query else query
+        read = [self.ahead[n] for n in (value, other) if n in self.ahead]
+        brought = sum(max(f.given().kernel - f.kernel, own) for f in (self.after, *read))
+        return brought - own + _of_logits(self.step)
 
     def _chance(self) -> float:
         if contracts(self.step):
@@ -157,7 +179,7 @@ class _Sent:
         if op == "mul":
             others = [n for n in sources(self.step, self.ahead) if n != self.name]
             return self.after.own + sum(self.ahead[n].own for n in others)
-        return self.after.own + self._divided(back, levels)
+        return self.after.own
 
     def _own_of_activation(self) -> float:
         curve = self.step.node.activation
@@ -171,14 +193,23 @@ class _Sent:
         levels = self.known.levels_back.get(self.name)
         return mean_pair(product, product.pairs - 1, levels)
 
-    def _divided(self, back: Moments, levels: Levels | None) -> float:
-        """What the operands' own parts add where a gradient is divided by their size."""
-        total = 0.0
-        for operand in sources(self.step, self.ahead):
-            slope = slope_back(self.step, self.name, operand, self.arriving, back.second)
-            before, x = self.ahead[operand], self.step.known[operand]
-            mine = self.known.levels.get(operand)
-            whole = scatter(x, before.chance, mine)
-            ratio = weighed(x, mine, before.chance, levels) / whole if whole else 1.0
-            total += slope**2 * before.own * ratio
-        return total
+
+def _of_logits(step: Step) -> float:
+    """Relative variance of a sum over logits of their squared gradients, each a product of a
+    gradient with a value's distance from the mean of a row's keys, times a key or a query.
+
+    A row of n keys has n of them, of size 1/n²: where rows see unlike numbers of keys, few count.
+    """
+    use = Attention(step)
+    shape, seen = use.logits.shape, use.seen
+    if seen is None and use.logits.hidden is not None:
+        seen = visible(use.logits.hidden, len(shape), len(shape) - 1, shape[-1])
+    if seen is None:
+        seen = everything(shape[-1])
+    keys = seen.keys[frozenset()]
+    rows, n = keys.weights * keys.number, keys.number
+    total, squares = float(rows @ ((n - 1) / n**2)), float(rows @ ((n - 1) / n**4))
+    if total <= 0:
+        return 0.0
+    fourth = 3 * (1 + 2 / step.shape("query")[-1]) ** 2
+    return (fourth - 1) * squares / total**2 / math.prod(shape[:-1])
