@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
@@ -94,7 +95,7 @@ def _forward(known: Known, step: Step, found: Mapping[str, Fluctuation]) -> Fluc
         lasting = sum(slopes[name] ** 2 * found[name].lasting for name in read)
     if node.op.startswith(SUMS) and base.shape != step.known[read[0]].shape:
         levels = known.levels.get(node.name)
-        own = scatter(base, chance, levels)
+        own = _summed(step, found[read[0]], base, levels)
         kernel += mixed(step.known[read[0]], base, chance - lasting, levels)
     else:
         own = _own(step, slopes, found)
@@ -109,6 +110,17 @@ def _copied(known: Known, node: Node, source: str, before: Fluctuation) -> Fluct
         whole = scatter(x, before.chance, known.levels.get(source))
         own *= scatter(part, before.chance, known.levels.get(node.name)) / whole if whole else 1.0
     return replace(before, own=own)
+
+
+def _summed(step: Step, before: Fluctuation, after: Moments, levels: Levels | None) -> float:
+    """Of means of several numbers. These are the more normal the more unlike the numbers are: what
+    is left of a fourth cumulant is about what is left of the variance."""
+    x = step.of("input")
+    normal, own = scatter(x, before.chance), scatter(after, before.chance, levels)
+    excess = before.own / normal - 1 if normal > 0 else 0.0
+    terms = prod(x.shape) / max(prod(after.shape), 1) if step.node.op == "sum" else 1.0
+    left = after.variance / x.variance / terms**2 if x.variance > 0 else 0.0
+    return own * (1 + excess * min(left, 1.0))
 
 
 def _contracted(
@@ -184,6 +196,8 @@ def _through_curve(log_ratio: Callable[[float], float], before: Fluctuation) -> 
 
 def _own(step: Step, slopes: Mapping[str, float], found: Mapping[str, Fluctuation]) -> float:
     """Of an operation that mixes no units: what its operands bring along."""
+    if step.node.op == "mul" and len(slopes) == 2 and any(found[name].fixed for name in slopes):
+        return sum(found[name].own * _unevenness(step, name) for name in slopes)
     if step.node.op == "mul" and len(slopes) == 2:
         n = units(step.known[step.node.name])
         first, second = (1 + found[name].own * n for name in slopes)
@@ -194,6 +208,19 @@ def _own(step: Step, slopes: Mapping[str, float], found: Mapping[str, Fluctuatio
         if not (left.mean and right.mean):
             brought += _crossed(left, right, step.known[step.node.name].second)
     return brought
+
+
+def _unevenness(step: Step, name: str) -> float:
+    """By how much numbers that a tensor is multiplied with leave fewer of its elements count."""
+    others = [n for _, n in step.node.refs() if n != name and n in step.graph.values]
+    squares = [np.square(step.graph.values[n].astype(np.float64)) for n in others]
+    means = [float(each.mean()) for each in squares]
+    ratios = [
+        float(np.mean(each**2)) / mean**2
+        for each, mean in zip(squares, means, strict=True)
+        if mean > 0
+    ]
+    return prod(ratios)
 
 
 def _crossed(left: Moments, right: Moments, second: float) -> float:
