@@ -88,6 +88,26 @@ def test_attention_agrees_with_torch(name, shared):
     np.testing.assert_allclose(ratios, 1, atol=0.05)
 
 
+def with_a_sink(query, key, value):
+    """One more logit that every row sees, whose probability no value gets."""
+    logits = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).masked_fill(~LOWER, -1e9)
+    joined = torch.cat([logits, torch.zeros(1, 1, 1, 1).expand(*logits.shape[:-1], 1)], -1)
+    return F.softmax(joined, -1)[..., :-1] @ value
+
+
+def test_a_joined_logit_leaves_the_mask_as_it_is():
+    model = Attention(with_a_sink)
+    generator = torch.Generator().manual_seed(0)
+    given = [torch.randn(SHAPE, generator=generator) for _ in range(3)]
+    call = Call(tuple(given), {})
+    graph = trace(call, ModelParameters(model)).graph
+    derived = propagate(graph, {}, input_moments(graph, call))
+    joined = next(node for node in graph.nodes if node.op == "cat")
+    assert derived.forward[joined.name].hidden.shape == joined.shape
+    said = derived.forward[graph.outputs[0]].second
+    assert said == pytest.approx(square(model(*given)), rel=0.1)
+
+
 def square(x):
     return x.detach().double().square().mean().item()
 

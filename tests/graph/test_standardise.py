@@ -96,6 +96,31 @@ def test_hand_written_norms_are_those_of_torch(way):
     assert ours == pytest.approx(right.forward[theirs.outputs[0]].second)
 
 
+LENGTHS = {
+    "normalize": lambda x: nn.functional.normalize(x, dim=-1),
+    "norm": lambda x: x / x.norm(dim=-1, keepdim=True),
+    "vector norm": lambda x: x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp(min=1e-6),
+    "root of a sum": lambda x: x / x.pow(2).sum(-1, keepdim=True).sqrt(),
+}
+
+
+@pytest.mark.parametrize("way", LENGTHS)
+def test_a_vector_over_its_length_is_a_norm_of_mean_square(way):
+    graph, found = derived(LENGTHS[way])
+    assert "standardise" in {node.op for node in graph.nodes}
+    assert not {"linalg_vector_norm", "div"} & {node.op for node in graph.nodes}
+    theirs, right = derived(nn.RMSNorm(64, eps=0.0, elementwise_affine=False))
+    ours = found.forward[graph.outputs[0]].second
+    assert ours == pytest.approx(right.forward[theirs.outputs[0]].second / 64)
+    gradient = found.backward["first.weight"].second
+    assert gradient == pytest.approx(right.backward["first.weight"].second / 64)
+
+
+def test_a_length_along_another_axis_is_none():
+    graph, _ = derived(lambda x: x[:, :8] / x[:, :8].norm(dim=-1))
+    assert "standardise" not in {node.op for node in graph.nodes}
+
+
 def test_a_quotient_by_another_tensors_size_is_none():
     def other(x):
         return x / torch.sqrt((x + 1).pow(2).mean(-1, keepdim=True))

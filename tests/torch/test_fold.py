@@ -176,3 +176,32 @@ def test_known_numbers_have_moments_and_no_gradient():
     assert found.forward[div].mean == pytest.approx(15 / 36)
     assert found.forward[graph.outputs[0]].second == pytest.approx(1 + 55 / 216)
     assert div not in found.backward
+
+
+def test_integers_that_are_multiplied_have_moments():
+    class Stretched(Model):
+        def forward(self, x):
+            return x * self.scale[:, None] * torch.arange(4)
+
+    graph = graph_of(Stretched(), torch.randn(6, 4))
+    derived = propagate(graph, {"scale": Moments.constant(1.0, (6,))})
+    assert not derived.obstacles_forward
+    assert derived.forward[graph.outputs[0]].second == pytest.approx(14 / 4)
+
+
+def test_a_frozen_table_is_what_it_is():
+    class Placed(Model):
+        def __init__(self):
+            super().__init__()
+            places = torch.linspace(0, 1, 8)[:, None] * torch.ones(6)
+            self.table = nn.Parameter(places, requires_grad=False)
+
+        def forward(self, x):
+            return x * self.scale + self.table
+
+    graph = graph_of(Placed(), torch.randn(4, 8, 6))
+    given = {"table": Moments.independent(0.5, 0.4, (8, 6)), "scale": Moments.constant(1.0, (6,))}
+    found = propagate(graph, given).forward["table"]
+    assert found.mean == pytest.approx(0.5)
+    assert found.second == pytest.approx(float(np.mean(np.linspace(0, 1, 8) ** 2)))
+    assert found.pairs[0, -1] == pytest.approx(found.second)  # all units are alike

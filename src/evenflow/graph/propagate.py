@@ -143,12 +143,27 @@ def _known(
     folded = {
         name: array
         for name, array in graph.values.items()
-        if array.dtype.kind in "fb" and name not in parameters and _is_read(graph, name)
+        if array.dtype.kind in _read_as(graph, name)
+        and (name not in parameters or _is_table(graph, name))
     }
     return unlike | constants | dict(inputs) | dict(parameters) | of_constants(folded)
 
 
-def _is_read(graph: Graph, name: str) -> bool:
-    """Whether an operation reads a folded value whose own result is not folded."""
-    users = graph.users(name)
-    return name in graph.outputs or any(user.name not in graph.values for user in users)
+_ARITHMETIC = ("add", "sub", "rsub", "mul", "div")
+
+
+def _read_as(graph: Graph, name: str) -> str:
+    """The kinds of numbers that count of a folded value: none where no operation reads it whose
+    own result is not folded; integers where they are summed or multiplied with other values."""
+    users = [user for user in graph.users(name) if user.name not in graph.values]
+    if any(user.op in _ARITHMETIC and user.dtype.startswith(FLOATS) for user in users):
+        return "fbiu"
+    return "fb" if users or name in graph.outputs else ""
+
+
+def _is_table(graph: Graph, name: str) -> bool:
+    """Whether a parameter is a frozen table that is added or looked up, of positions say."""
+    parameter, users = graph.parameters[name], graph.users(name)
+    whole = sum(size > 1 for size in parameter.shape) > 1
+    looked_up = all(user.op in (*_ARITHMETIC, "embedding", "slice", "cat") for user in users)
+    return whole and not parameter.trainable and looked_up

@@ -9,6 +9,7 @@ computed once or twice.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
 from evenflow.graph.fuse import reached
 from evenflow.graph.graph import Argument, Graph, Node, Ref
@@ -30,6 +31,8 @@ class _Square:
     axes: tuple[Argument, ...]
     eps: float
     centred: bool = False
+    count: int = 1
+    """Elements, where it is their sum that is taken and not their mean."""
 
 
 def _standardised(graph: Graph, node: Node) -> Node | None:
@@ -47,6 +50,7 @@ def _standardised(graph: Graph, node: Node) -> Node | None:
             "dim": square.axes,
             "eps": square.eps,
             "centre": inner is not None,
+            "scale": square.count**-0.5,
         }
         return replace(node, op="standardise", arguments=arguments)
     return None
@@ -70,13 +74,15 @@ def _quotients(graph: Graph, node: Node) -> list[tuple[str, _Square]]:
 
 
 def _root(graph: Graph, name: str) -> _Square | None:
-    """√(mean square + eps), or a standard deviation (+ eps)."""
-    inner, added = _less_number(graph, name)
+    """√(mean square + eps), or a standard deviation (+ eps), or a length (or eps)."""
+    inner, added = _less_number(graph, _unexpanded(graph, name))
     node = _producer(graph, inner)
     if node is None:
         return None
     if node.op == "std":
         return _variance(graph, node, added**2)
+    if node.op == "linalg_vector_norm" and node.arguments.get("ord", 2) == 2:
+        return _length(graph, node, added**2)
     if added == 0 and _is_power(node, "sqrt", 0.5):
         return _mean_square(graph, _input(node))
     return None
@@ -98,13 +104,35 @@ def _mean_square(graph: Graph, name: str) -> _Square | None:
         return None
     if node.op == "var":
         return _variance(graph, node, eps)
-    square = _producer(graph, _input(node)) if node.op == "mean" else None
-    if square is None:
+    square = _producer(graph, _input(node)) if node.op in ("mean", "sum") else None
+    if square is None or not node.arguments.get("keepdim"):
         return None
     own = square.op == "mul" and square.arguments.get("other") == Ref(_input(square))
-    if own or _is_power(square, "square", 2.0):
-        return _Square(_plain(graph, _input(square)), _axes(node), eps)
-    return None
+    if not own and not _is_power(square, "square", 2.0):
+        return None
+    of = _plain(graph, _input(square))
+    if node.op == "sum":
+        length = _length(graph, node, eps)
+        return length and replace(length, of=of)
+    return _Square(of, _axes(node), eps)
+
+
+def _length(graph: Graph, node: Node, eps: float) -> _Square | None:
+    """Σx² + eps is n times the mean square with eps/n."""
+    shape, axes = graph.shape(_input(node)), _axes(node)
+    if not node.arguments.get("keepdim") or not all(isinstance(axis, int) for axis in axes):
+        return None
+    count = prod(shape[axis] for axis in axes if isinstance(axis, int))
+    return _Square(_plain(graph, _input(node)), axes, eps / max(count, 1), count=max(count, 1))
+
+
+def _unexpanded(graph: Graph, name: str) -> str:
+    """What copies along axes of length 1 were made of."""
+    node = graph.node(name)
+    if node is None or node.op not in ("expand", "expand_as") or not _input(node):
+        return name
+    source = _input(node)
+    return source if len(graph.shape(source)) == len(node.shape) else name
 
 
 def _variance(graph: Graph, node: Node, eps: float) -> _Square:

@@ -15,7 +15,9 @@ from torch.export import ExportedProgram
 from evenflow.errors import InputError
 from evenflow.graph.fuse import fuse
 from evenflow.graph.graph import Graph, Ref
+from evenflow.graph.spectral import spectral
 from evenflow.graph.standardise import standardise
+from evenflow.graph.written_attention import fused as with_fused_attention
 from evenflow.torch.inputs import Call
 from evenflow.torch.module_walk import walk
 from evenflow.torch.names import ModelParameters
@@ -50,6 +52,7 @@ def trace(call: Call, parameters: ModelParameters, known: Call | None = None) ->
         if program is not None:
             graph = read(program, parameters, known or call)
             _require_types(graph, model)
+            graph = with_fused_attention(spectral(graph))
             return Trace(fuse(standardise(graph)), program)
         call.run(model)  # a fault of the user's own (a wrong shape, say) is told as such
         return Trace(fuse(standardise(walk(model, call, parameters, reason))), None)

@@ -8,6 +8,7 @@ from evenflow.errors import NoRuleError
 from evenflow.graph.cross import Cross
 from evenflow.graph.layout import expanded, gathered, reshaped, sliced
 from evenflow.graph.moments import Moments
+from evenflow.graph.rules.extremes import passed_by_extreme
 from evenflow.graph.rules.pooling import passed_by_maximum
 from evenflow.graph.rules.registry import Cotangents, Step, no_gradient, register
 from evenflow.graph.rules.shape import scattered
@@ -28,7 +29,7 @@ def _sloped(step: Step, activation: Activation, cotangent: Moments) -> Moments:
 
 
 def _activation_back(step: Step, cotangent: Moments) -> Cotangents:
-    passed = passed_by_maximum(step)
+    passed = passed_by_maximum(step) or passed_by_extreme(step)
     if passed is not None:
         return {step.name("input"): cotangent.times(passed)}
     return {step.name("input"): _sloped(step, _fused(step), cotangent)}

@@ -9,6 +9,7 @@ from math import isfinite, prod
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from evenflow.errors import NoRuleError
 from evenflow.graph import pairs as pairing
@@ -58,7 +59,17 @@ def _joined(step: Step) -> Moments:
     before = sum(len(each) for each in axes[:axis])
     role: Role = next((x.axes[axis][0].role for x, _ in parts if x.axes[axis]), "positions")
     axes = (*axes[:axis], (Atom(size, role),), *axes[axis + 1 :])
-    return Moments(mean, np.stack([a, b], axis=before), axes)
+    return Moments(mean, np.stack([a, b], axis=before), axes, _hidden(step, axis))
+
+
+def _hidden(step: Step, axis: int) -> npt.NDArray[np.bool_] | None:
+    """Which elements of the whole a softmax is not to see."""
+    parts = [(step.of_value(name), step.graph.shape(name)) for name in step.names("tensors")]
+    if step.node.op == "stack" or all(x.hidden is None for x, _ in parts):
+        return None
+    masks = (np.zeros(1, dtype=bool) if x.hidden is None else x.hidden for x, _ in parts)
+    each = [np.broadcast_to(mask, shape) for mask, (_, shape) in zip(masks, parts, strict=True)]
+    return np.concatenate(each, axis=axis)
 
 
 def _along(x: Moments, axis: int) -> tuple[Moments, Moments]:

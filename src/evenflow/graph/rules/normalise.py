@@ -9,10 +9,14 @@ along the normalised values. σ² is itself a mean over few elements, or over ma
 E[1/σ²] is above 1/E[σ²], and follows from how alike they are (``graph.spectrum``).
 
 Weight norm is g·v/‖v‖: n elements of v get the length g, so each the second moment E[g²]/n.
+Spectral norm divides by the largest singular value, which of an n × m matrix of independent
+elements lies at the Marchenko–Pastur edge √n + √m, less what finite matrices miss of it (Johnstone
+2001).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
@@ -301,3 +305,32 @@ def _weight_norm_back(step: Step, cotangent: Moments) -> Cotangents:
 
 
 register("_weight_norm", forward=_weight_norm, backward=_weight_norm_back)
+
+
+_TRACY_WIDOM = -1.2065335745820
+"""Mean of the law that the largest eigenvalue follows, in its own units (Tracy and Widom 1996)."""
+
+
+def _largest_square(step: Step) -> float:
+    """E of the largest singular value squared: of independent elements, or of what they share."""
+    weight, rows, columns = step.of("input"), step.number("rows"), step.number("columns")
+    below, across = math.sqrt(max(rows - 1, 0.0)), math.sqrt(columns)
+    edge = below + across
+    if below > 0:
+        edge = math.sqrt(edge**2 + _TRACY_WIDOM * edge * (1 / below + 1 / across) ** (1 / 3))
+    found = max(weight.variance * edge**2, rows * columns * weight.mean**2)
+    if found <= 0:
+        raise NoRuleError("a weight is normalised by a singular value of zero")
+    return found
+
+
+def _spectral_back(step: Step, cotangent: Moments) -> Cotangents:
+    # What the singular value takes of a gradient lies along one direction of many.
+    return {step.name("input"): cotangent.scaled(_largest_square(step) ** -0.5)}
+
+
+register(
+    "spectral_norm",
+    forward=lambda step: step.of("input").scaled(_largest_square(step) ** -0.5),
+    backward=_spectral_back,
+)

@@ -136,7 +136,7 @@ def _largest(n: float) -> tuple[Array, Array]:
     return nodes, density / density.sum()
 
 
-def _source(step: Step, argument: str = "input") -> tuple[Activation, Moments]:
+def increasing_source(step: Step, argument: str = "input") -> tuple[Activation, Moments]:
     """The increasing activation in front of the maximum and its own input; else the identity."""
     producer = step.graph.node(step.name(argument))
     if producer is not None and producer.activation is not None:
@@ -148,7 +148,7 @@ def _source(step: Step, argument: str = "input") -> tuple[Activation, Moments]:
     return find("linear"), step.of(argument)
 
 
-class _Maximum:
+class Maximum:
     """The largest of a window of n Gaussians: what they share, plus the largest of what each has
     alone. Two windows are as alike as what they share: a series in its correlation (Mehler)."""
 
@@ -199,12 +199,17 @@ def _plain(window: Reads) -> Reads:
     return Reads(source, window.large, inside / np.maximum(inside.sum(axis=1), 1)[:, None])
 
 
-def _maximum(step: Step) -> Moments:
-    activation, z = _source(step)
-    found = _Maximum(z, windows_of(step), activation)
+def maximum(z: Moments, windows: list[Reads], activation: Activation) -> Moments:
+    """Of φ of the largest of each window."""
+    found = Maximum(z, windows, activation)
     outputs = activation.function(found.values)
     pairs = found.pairs(outputs, found.means)
     return replace(found.means, mean=found.mean(outputs), pairs=pairs, spread=z.spread)
+
+
+def _maximum(step: Step) -> Moments:
+    activation, z = increasing_source(step)
+    return maximum(z, windows_of(step), activation)
 
 
 def passed_by_maximum(step: Step) -> Moments | None:
@@ -217,26 +222,30 @@ def passed_by_maximum(step: Step) -> Moments | None:
     if not users or any(not user.op.startswith(_MAXIMA) for user in users):
         return None
     pool = replace(step, node=users[0])
-    activation, z = _source(pool)
+    activation, z = increasing_source(pool)
     if activation is not step.node.activation:
         return None
-    largest = _Maximum(z, windows_of(pool), activation)
+    largest = Maximum(z, windows_of(pool), activation)
     pairs = largest.pairs(activation.derivative(largest.values), z)
     return replace(z, mean=0.0, pairs=pairs, spread=0.0)
 
 
-def _maximum_back(step: Step, cotangent: Moments) -> Cotangents:
-    # One element of each window gets its gradient, any of them as likely: two elements both do as
-    # often as different windows hold them, or as windows of different units do.
-    windows, arrived = [_plain(window) for window in windows_of(step)], told_apart(cotangent)
+def to_largest(cotangent: Moments, windows: list[Reads], share: float) -> Moments:
+    """One element of each window gets its gradient, any of them as likely: two elements both do as
+    often as different windows hold them, or as windows of different units do; ``share`` is that
+    of the elements that get one."""
+    plain, arrived = [_plain(window) for window in windows], told_apart(cotangent)
     alone = np.zeros_like(arrived.pairs)
     alone.flat[0] = cotangent.second
-    found, within = (
-        _spread_out(each, windows) for each in (arrived, replace(arrived, pairs=alone))
-    )
+    found, within = (_spread_out(each, plain) for each in (arrived, replace(arrived, pairs=alone)))
     pairs = found.pairs - within.pairs
-    pairs.flat[0] = prod(step.node.shape) / max(prod(step.shape("input")), 1) * cotangent.second
-    return {step.name("input"): replace(found, pairs=pairs)}
+    pairs.flat[0] = share * cotangent.second
+    return replace(found, pairs=pairs)
+
+
+def _maximum_back(step: Step, cotangent: Moments) -> Cotangents:
+    share = prod(step.node.shape) / max(prod(step.shape("input")), 1)
+    return {step.name("input"): to_largest(cotangent, windows_of(step), share)}
 
 
 def _spread_out(x: Moments, windows: list[Reads]) -> Moments:
