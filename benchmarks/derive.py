@@ -111,17 +111,22 @@ def expected(weights: list[dict[str, Moments]]) -> dict[str, Moments]:
 def observe(
     traced: Any, parameters: ModelParameters, call: Call, found: Measured, seed: int
 ) -> None:
-    """One pass forwards and backwards."""
+    """One pass forwards and backwards. An operation that returns what it was given (a cast to the
+    type that it has) is passed over: its result has no gradient of its own."""
+    seen: dict[int, torch.Tensor] = {}
 
     def look(name: str, value: Any) -> Any:
-        if isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel():
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+            return value
+        if name in traced.graph.outputs and value.requires_grad:
+            outputs.append(value)
+        if value.numel() and id(value) not in seen:
+            seen[id(value)] = value
             found.forward.setdefault(name, []).append(square(value))
             if value.requires_grad:
                 value.register_hook(
                     lambda g, n=name: found.backward.setdefault(n, []).append(square(g))
                 )
-            if name in traced.graph.outputs and value.requires_grad:
-                outputs.append(value)
         return value
 
     outputs: list[torch.Tensor] = []
