@@ -103,6 +103,7 @@ def expected(weights: list[dict[str, Moments]]) -> dict[str, Moments]:
             moments,
             mean=float(np.mean([each[name].mean for each in weights])),
             pairs=np.mean([each[name].pairs for each in weights], axis=0),
+            kurtosis=float(np.mean([each[name].kurtosis for each in weights])),
         )
         for name, moments in weights[0].items()
     }

@@ -53,6 +53,8 @@ class Moments:
     0 where all have the same norm."""
     spread_examples: float = 0.0
     """The same of whole examples, over all of their positions."""
+    kurtosis: float = 3.0
+    """Of a parameter, E[(x − m)⁴] over the variance squared; of values it says nothing."""
 
     @property
     def second(self) -> float:

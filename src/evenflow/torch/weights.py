@@ -17,6 +17,8 @@ from evenflow.torch.names import ModelParameters
 _DISTANCES = 7
 """How far apart pixels are told from strangers."""
 
+_ENOUGH, _MOST = 64, 65_536
+"""Elements from which a kurtosis can be told, and beyond which it no longer matters."""
 _CHANCE = 9.0
 """Squared standard errors up to which a mean is what draws of mean zero have by chance."""
 
@@ -47,7 +49,11 @@ def measured(tensor: torch.Tensor) -> Moments:
     second = float(values.norm(dtype=torch.float64)) ** 2 / values.numel()
     if mean**2 < _CHANCE * (second - mean**2) / values.numel():
         mean = 0.0
-    return Moments.independent(mean, max(second, mean**2), shape)
+    found = Moments.independent(mean, max(second, mean**2), shape)
+    if _ENOUGH <= values.numel() <= _MOST and found.variance > 0:
+        fourth = float((values.double() - mean).pow(4).mean())
+        found = replace(found, kurtosis=fourth / found.variance**2)
+    return found
 
 
 def input_moments(graph: Graph, call: Call) -> dict[str, Moments]:

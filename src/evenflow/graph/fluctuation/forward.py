@@ -138,8 +138,23 @@ def _contracted(
     base = step.known[step.node.name]
     if step.node.op in _RECURRENT:  # no normal values: their squares scatter as if of mean zero
         base = replace(base, mean=0.0)
-    own = scatter(base, chance, known.levels.get(step.node.name))
-    return Fluctuation(shift, kernel, own, chance, lasting)
+    own = scatter(base, chance, known.levels.get(step.node.name)) + _not_normal(step)
+    return Fluctuation(shift, kernel, max(own, 0.0), chance, lasting)
+
+
+def _not_normal(step: Step) -> float:
+    """What the law of weights and biases adds to the scatter of the sums that they make: squares of
+    uniform numbers scatter less than those of normal ones. A unit has one bias, and many weights,
+    whose fourth cumulants are lost in their number."""
+    result, weight = step.known[step.node.name], step.known.get(step.name("weight"))
+    if weight is None or result.second <= 0 or not step.node.op.startswith(("linear", "conv")):
+        return 0.0
+    bias = step.known.get(step.name("bias"))
+    share = bias.variance / result.second if bias is not None else 0.0
+    found = (bias.kurtosis - 3) * share**2 if bias is not None else 0.0
+    terms = prod(weight.shape) / max(units(result), 1.0)
+    found += (weight.kurtosis - 3) * max(1 - share, 0.0) ** 2 / max(terms, 1.0)
+    return found / units(result)
 
 
 def window_of(step: Step) -> tuple[tuple[int, ...], int]:
