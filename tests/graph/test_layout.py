@@ -27,8 +27,8 @@ def tensor(shape, seed):
 
 def assert_alike(found: Moments, expected: Moments):
     assert found.axes == expected.axes
-    assert found.mean == pytest.approx(expected.mean, abs=1e-12)
-    assert found.pairs == pytest.approx(expected.pairs, abs=1e-12)
+    assert found.mean == pytest.approx(expected.mean, rel=1e-12, abs=1e-12)
+    assert found.pairs == pytest.approx(expected.pairs, rel=1e-12, abs=1e-12)
 
 
 @given(shape=SHAPES, seed=SEEDS, data=st.data())

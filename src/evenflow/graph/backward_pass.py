@@ -11,13 +11,16 @@ from evenflow.graph.cross import Cross
 from evenflow.graph.cross_back import CrossBack
 from evenflow.graph.forward_pass import Forward, obstacle, require_finite
 from evenflow.graph.graph import Node
+from evenflow.graph.kinds import as_corrected, mean_of
+from evenflow.graph.kinds import backward as kinds_backward
 from evenflow.graph.levels import Levels
 from evenflow.graph.levels import backward as levels_backward
 from evenflow.graph.levels.levels import corrected, together
 from evenflow.graph.levels.registry import Found
 from evenflow.graph.moments import Moments, roles_of
 from evenflow.graph.recurrences import Recurrence
-from evenflow.graph.rules.registry import Arriving
+from evenflow.graph.rules import RULES
+from evenflow.graph.rules.registry import Arriving, Cotangents, Step
 
 _NO_GRADIENT = ("bool",)
 
@@ -35,6 +38,7 @@ class Backward:
         self.blocked: dict[str, str] = {}
         self.levels: dict[str, Levels] = {}
         self.levels_of_parts: dict[str, dict[int, Levels]] = {}
+        self.kinds: dict[str, tuple[Moments, ...]] = {}
         self._arrived: dict[str, Moments] = {}
         for name in self.graph.outputs:
             if name in self.floats:
@@ -130,11 +134,23 @@ class Backward:
         arriving = self._cotangent(node)
         gradients = self.forward.derived(node, lambda rule, step: rule.backward(step, arriving))
         sent = levels_backward(self.forward.use(node), arriving, self._levels_of(node), gradients)
+        kinds = self._kinds(node, step, arriving, gradients)
         for name, moments in gradients.items():
-            moments, levels = corrected(moments, sent.get(name))
+            own = kinds.get(name, ())
+            found = mean_of(own, moments) if own else moments
+            moments, levels = corrected(found, sent.get(name))
+            own = as_corrected(own, found, moments)
             require_finite(moments, "gradients")
             if name in self.floats:
-                self._add(name, moments, levels)
+                self._add(name, moments, levels, own)
+
+    def _kinds(
+        self, node: Node, step: Step, arriving: Arriving, sent: Cotangents
+    ) -> dict[str, tuple[Moments, ...]]:
+        if node.name in self.forward.sampled or not isinstance(arriving, Moments):
+            return {}
+        own = self.kinds.get(node.name, ())
+        return kinds_backward(RULES[node.op], step, arriving, own, sent, self.forward.kinds)
 
     def _levels_of(self, node: Node) -> Found:
         """Of the gradient that arrives, or of those of an operation's several results."""
@@ -151,7 +167,13 @@ class Backward:
             parts.setdefault(0, self.gradients[node.name])
         return tuple(parts.get(i) for i in range(len(self.forward.several[node.name])))
 
-    def _add(self, name: str, moments: Moments, levels: Levels | None = None) -> None:
+    def _add(
+        self,
+        name: str,
+        moments: Moments,
+        levels: Levels | None = None,
+        kinds: tuple[Moments, ...] = (),
+    ) -> None:
         known = self.gradients.get(name)
         total = moments if known is None else known.plus(moments)
         if known is not None and total.second > 0:
@@ -161,6 +183,20 @@ class Backward:
         self.gradients[name], levels = corrected(_not_negative(total), levels)
         if levels is not None:
             self.levels[name] = levels
+        if name not in self.graph.parameters:
+            self._add_kinds(name, known, moments, kinds)
+
+    def _add_kinds(
+        self, name: str, known: Moments | None, moments: Moments, kinds: tuple[Moments, ...]
+    ) -> None:
+        before = self.kinds.pop(name, ())
+        if known is not None and (before or kinds):
+            count = len(before or kinds)
+            pairs = zip(before or (known,) * count, kinds or (moments,) * count, strict=True)
+            kinds = tuple(one.plus(other) for one, other in pairs)
+            moments = known.plus(moments)
+        if kinds:
+            self.kinds[name] = as_corrected(kinds, moments, self.gradients[name])
 
 
 def _not_negative(x: Moments) -> Moments:

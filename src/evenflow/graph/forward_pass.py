@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from evenflow.errors import ActivationError, NoRuleError
 from evenflow.graph.graph import Graph, Node
+from evenflow.graph.kinds import KnownKinds, as_corrected, mean_of, told_together
+from evenflow.graph.kinds import forward as kinds_forward
 from evenflow.graph.levels import Levels
 from evenflow.graph.levels import forward as levels_forward
 from evenflow.graph.levels.levels import corrected
@@ -28,7 +30,12 @@ class Forward:
     """What is known of a Graph's values, more with each operation."""
 
     def __init__(self, graph: Graph, known: dict[str, Moments], sample: Sampler | None) -> None:
-        self.graph, self.known, self.sample = graph, known, sample
+        self.graph, self.sample = graph, sample
+        self.known = {name: told_together(each) for name, each in known.items()}
+        self.kinds = KnownKinds()
+        for name, each in known.items():
+            if each.kinds and not graph.reused:
+                self.kinds.enter(name, each.kinds)
         self.order: list[Node | Recurrence] = []
         """As derived; scans that could not be sampled at once as their single operations."""
         self.sampled: dict[str, str] = {}
@@ -58,11 +65,22 @@ class Forward:
         reason = next(blocked, "")
         if not reason:
             try:
-                self._enter(node, self._levelled(node, self.derived(node, _rule_forward)))
+                self._derive(node)
             except (NoRuleError, ActivationError) as error:
                 reason = obstacle(node, error)
         if reason:
             self.blocked[node.name] = reason
+
+    def _derive(self, node: Node) -> None:
+        result = self.derived(node, _rule_forward)
+        kinds: tuple[Moments, ...] = ()
+        if node.name not in self.sampled and isinstance(result, Moments):
+            kinds = kinds_forward(RULES[node.op], self.step(node), result, self.kinds)
+            result = mean_of(kinds, result) if kinds else result
+        found = self._levelled(node, result)
+        self._enter(node, found)
+        if kinds and isinstance(result, Moments):
+            self.kinds.enter(node.name, as_corrected(kinds, result, self.known[node.name]))
 
     def _levelled(self, node: Node, result: Result) -> Result:
         """The result with what its operands' levels make of it."""

@@ -141,8 +141,19 @@ def summed(x: Moments, axes: Sequence[int], *, keep: bool) -> Moments:
     for dim, atom in reversed(list(_placed(x, axes))):
         pairs = pairing.total(pairs, dim, atom.size)
         count *= atom.size
-    axes_left = _without(x, axes, keep=keep)
-    return replace(x, mean=count * x.mean, pairs=pairs, axes=axes_left, hidden=None)
+    found = replace(x, mean=count * x.mean, pairs=pairs, axes=_without(x, axes, keep=keep))
+    return replace(without_places(found, x), hidden=None)
+
+
+def without_places(found: Moments, x: Moments) -> Moments:
+    """What was made of ``x`` by taking positions together: where none are left, none differ."""
+    if x.spread and _has_places(x) and not _has_places(found):
+        return replace(found, spread=0.0)
+    return found
+
+
+def _has_places(x: Moments) -> bool:
+    return any(atom.role == "positions" for axis in x.axes for atom in axis)
 
 
 def averaged(x: Moments, axes: Sequence[int], *, keep: bool) -> Moments:

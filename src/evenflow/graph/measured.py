@@ -12,8 +12,6 @@ from evenflow.graph.moments import Array, Moments, Role, axes_of
 from evenflow.graph.pairs import counts
 
 _NEIGHBOURS = 5
-_SMALLEST = 1e-4
-"""Of the mean: blank margins have no say in how norms vary."""
 _MOST = 6
 """Axes along which pairs are told apart; each one doubles the work."""
 
@@ -44,23 +42,21 @@ def measured(values: npt.ArrayLike, roles: Sequence[Role] = (), distances: int =
     ]
     for shift in product(*near):
         _fill(pairs, kept, shift)
-    return Moments(
-        float(x.mean()), _told_apart(pairs, kept.shape), axes, None, *_spreads(kept, named)
-    )
+    spread = _spread(kept, named)
+    return Moments(float(x.mean()), _told_apart(pairs, kept.shape), axes, spread=spread)
 
 
 _NOTHING = 1e-150
 """A mean square whose square is no number."""
 
 
-def _spreads(x: Array, roles: Sequence[Role]) -> tuple[float, float]:
-    """Relative variance of the mean square from one position to another, and from one example to
-    another: that of the lognormal law whose logarithms vary as much, for it is divided by.
+def _spread(x: Array, roles: Sequence[Role]) -> float:
+    """Relative variance of the mean square from one position to another.
 
     That of pixels is taken over neighbourhoods of 5 × 5, about what a convolution reads of them.
     """
     if "examples" not in roles or x.shape[roles.index("examples")] < 2:
-        return 0.0, 0.0
+        return 0.0
     energy = np.square(x)
     units = tuple(axis for axis, role in enumerate(roles) if role == "units")
     energy = energy.mean(axis=units, keepdims=True)
@@ -68,16 +64,8 @@ def _spreads(x: Array, roles: Sequence[Role]) -> tuple[float, float]:
     for axis in places if len(places) > 1 else ():
         width = min(_NEIGHBOURS, energy.shape[axis])
         energy = np.lib.stride_tricks.sliding_window_view(energy, width, axis).mean(-1)
-    each = energy.mean(axis=tuple(places)) if places else energy
     mean = float(energy.mean())
-    if mean < _NOTHING:
-        return 0.0, 0.0
-    return float(energy.var()) / mean**2, _lognormal(each)
-
-
-def _lognormal(energy: Array) -> float:
-    positive = energy[energy > _SMALLEST * energy.mean()]
-    return float(np.expm1(np.log(positive).var())) if positive.size else 0.0
+    return float(energy.var()) / mean**2 if mean > _NOTHING else 0.0
 
 
 def _fill(pairs: Array, x: Array, shift: tuple[int, ...]) -> None:

@@ -52,9 +52,11 @@ class Moments:
     """Relative variance of the second moment from example to example and position to position:
     0 where all have the same norm."""
     spread_examples: float = 0.0
-    """The same of whole examples, over all of their positions."""
+    """The same of whole examples, where they are of several kinds."""
     kurtosis: float = 3.0
     """Of a parameter, E[(x − m)⁴] over the variance squared; of values it says nothing."""
+    kinds: tuple[Moments, ...] = ()
+    """Of an input whose examples differ: Moments of each kind of them (``graph.kinds``)."""
 
     @property
     def second(self) -> float:
@@ -121,23 +123,16 @@ class Moments:
         total = pairs.flat[0]
         # Norms of the same example go up and down together.
         shares = (x.flat[0] / total, y.flat[0] / total) if total else (0.0, 0.0)
-        spreads = (
-            (abs(shares[0]) * ours**0.5 + abs(shares[1]) * theirs**0.5) ** 2
-            for ours, theirs in _spreads(self, other)
-        )
-        return Moments(self.mean + other.mean, pairs, axes, _hidden(self, other), *spreads)
+        spread = (abs(shares[0]) * self.spread**0.5 + abs(shares[1]) * other.spread**0.5) ** 2
+        return Moments(self.mean + other.mean, pairs, axes, _hidden(self, other), spread)
 
     def times(self, other: Moments) -> Moments:
         """Of the product with an independent tensor, broadcast: all moments multiply."""
         x, y, axes = aligned(self, other)
-        spreads = ((1 + ours) * (1 + theirs) - 1 for ours, theirs in _spreads(self, other))
+        spread = (1 + self.spread) * (1 + other.spread) - 1
         with np.errstate(over="ignore"):  # propagate tells what overflows
             pairs = x * y
-        return Moments(self.mean * other.mean, pairs, axes, _hidden(self, other), *spreads)
-
-
-def _spreads(x: Moments, y: Moments) -> tuple[tuple[float, float], tuple[float, float]]:
-    return (x.spread, y.spread), (x.spread_examples, y.spread_examples)
+        return Moments(self.mean * other.mean, pairs, axes, _hidden(self, other), spread)
 
 
 def _hidden(x: Moments, y: Moments) -> npt.NDArray[np.bool_] | None:

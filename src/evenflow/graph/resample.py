@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evenflow.graph.layout import as_one_atom, dims_of
+from evenflow.graph.layout import as_one_atom, dims_of, without_places
 from evenflow.graph.moments import Atom, Moments
 from evenflow.graph.taps import Reads
 
@@ -31,9 +31,8 @@ def resampled(x: Moments, axis: int, reads: Reads, *, scatter: bool = False) -> 
     atoms = (Atom(size, x.axes[axis][0].role),) if size > 1 else ()
     axes = (*x.axes[:axis], atoms, *x.axes[axis + 1 :])
     mean = x.mean * reads.landing / size
-    return replace(
-        x, mean=mean, pairs=pairs if atoms else pairs.squeeze(dim), axes=axes, hidden=None
-    )
+    pairs = pairs if atoms else pairs.squeeze(dim)
+    return without_places(replace(x, mean=mean, pairs=pairs, axes=axes, hidden=None), x)
 
 
 def distances(length: int, size: int, before: int) -> int:

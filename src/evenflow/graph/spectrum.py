@@ -33,7 +33,11 @@ _STEADY = 0.01
 def mean_inverse(correlation: Array, sizes: Sequence[int], eps: float) -> float:
     """E[1/(s + eps)], s the mean square of Gaussians of second moment 1 whose correlations are
     those of ``correlation``, by where two of them differ along axes of these ``sizes``."""
-    shares, often = spectrum(correlation, sizes)
+    return inverse_of(*spectrum(correlation, sizes), eps)
+
+
+def inverse_of(shares: Array, often: Array, eps: float) -> float:
+    """The same by the spectrum."""
     scatter = 2 * float(np.sum(often * shares**2))
     if scatter < _STEADY:
         return (1 + scatter / (1 + eps) ** 2) / (1 + eps)
@@ -44,21 +48,24 @@ def mean_inverse(correlation: Array, sizes: Sequence[int], eps: float) -> float:
 def divided(correlation: Array, sizes: Sequence[int], eps: float) -> Array:
     """Correlations of such Gaussians divided by √(s + eps), but for its mean."""
     shares, often = spectrum(correlation, sizes)
-    if 2 * float(np.sum(often * shares**2)) < _STEADY:
+    left = left_of(shares, often, eps)
+    if left is None:
         return correlation
+    shape = modes(correlation, sizes)[1].shape
+    change = (often * shares * (left - 1)).reshape(shape)
+    return correlation + prod(sizes) * from_modes(change, sizes, correlation.shape, 0)
+
+
+def left_of(shares: Array, often: Array, eps: float) -> Array | None:
+    """What division by √(s + eps) leaves of each share; None where it leaves them as they are."""
+    if 2 * float(np.sum(often * shares**2)) < _STEADY:
+        return None
     nodes, count = _binned(shares, often)
     s, decay = _decay(nodes, count, eps)
     each = np.trapezoid(decay * s / (1 + 2 * np.multiply.outer(nodes, s)), np.log(s))
     order = np.argsort(nodes)
-    left = np.interp(shares, nodes[order], each[order])
-    left /= float(np.sum(often * shares * left))
-    change = (often * shares * (left - 1)).reshape(
-        [_transform(size, n)[0].shape[0] for size, n in zip(sizes, correlation.shape, strict=True)]
-    )
-    for dim, (size, length) in enumerate(zip(sizes, correlation.shape, strict=True)):
-        matrix = _transform(size, length)[0] / np.maximum(counts(size, length), 1.0)
-        change = np.moveaxis(np.tensordot(matrix, change, axes=(0, dim)), 0, dim)
-    return np.asarray(correlation + prod(sizes) * change)
+    left: Array = np.interp(shares, nodes[order], each[order])
+    return left / float(np.sum(often * shares * left))
 
 
 def _decay(shares: Array, often: Array, eps: float) -> tuple[Array, Array]:
@@ -72,16 +79,30 @@ def spectrum(correlation: Array, sizes: Sequence[int]) -> tuple[Array, Array]:
 
     Along an axis whose distances are told apart the eigenvectors are taken as cosines.
     """
-    values: Array = correlation
-    often: Array = np.ones(())
-    for dim, size in enumerate(sizes):
-        transform, count = _transform(size, correlation.shape[dim])
-        values = np.moveaxis(np.tensordot(transform, values, axes=(1, dim)), 0, dim)
-        often = np.multiply.outer(often, count)
+    values, often = modes(correlation, sizes)
     shares = np.maximum(values, 0.0).ravel()
     often = often.ravel()
     trace = float(np.sum(shares * often))
     return (shares / trace, often) if trace > 0 else (np.ones(1), np.ones(1))
+
+
+def modes(pairs: Array, sizes: Sequence[int], first: int = 0) -> tuple[Array, Array]:
+    """Eigenvalues of E[x·x′] by where two elements differ, along dimensions from ``first`` on, and
+    how many there are of each."""
+    often: Array = np.ones(())
+    for dim, size in enumerate(sizes, first):
+        matrix, count = _transform(size, pairs.shape[dim])
+        pairs = np.moveaxis(np.tensordot(matrix, pairs, axes=(1, dim)), 0, dim)
+        often = np.multiply.outer(often, count)
+    return pairs, often
+
+
+def from_modes(values: Array, sizes: Sequence[int], lengths: Sequence[int], first: int) -> Array:
+    """What such eigenvalues, each times how many there are of it, add to pairs by distance."""
+    for dim, (size, length) in enumerate(zip(sizes, lengths, strict=True), first):
+        matrix = _transform(size, length)[0] / np.maximum(counts(size, length), 1.0)
+        values = np.moveaxis(np.tensordot(matrix, values, axes=(0, dim)), 0, dim)
+    return values
 
 
 @lru_cache(maxsize=1024)

@@ -42,7 +42,6 @@ def through(z: Moments, activation: Activation) -> Moments:
     spread = float(np.dot(weights, seconds**2)) / second**2 - 1 if second > 0 else 0.0
     return replace(
         each[0],
-        spread_examples=z.spread_examples * max(spread, 0.0) / z.spread,
         mean=float(np.dot(weights, [found.mean for found in each])),
         pairs=np.einsum("w,w...->...", np.array(weights), np.stack([f.pairs for f in each])),
         spread=max(spread, 0.0),

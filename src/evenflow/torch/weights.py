@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from evenflow.graph.graph import Graph
+from evenflow.graph.kinds.measured import kinds_of
 from evenflow.graph.measured import measured as moments_of
 from evenflow.graph.moments import Moments, roles_of
 from evenflow.torch.defaults import default_moments
@@ -15,7 +16,6 @@ from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
 
 _DISTANCES = 7
-"""How far apart pixels are told from strangers."""
 
 _ENOUGH, _MOST = 64, 65_536
 """Elements from which a kurtosis can be told, and beyond which it no longer matters."""
@@ -58,7 +58,7 @@ def measured(tensor: torch.Tensor) -> Moments:
 
 def input_moments(graph: Graph, call: Call) -> dict[str, Moments]:
     """Moments of every floating-point input; standard normal ones for meta tensors."""
-    found = {}
+    found, values = {}, {}
     for name, tensor in zip(graph.inputs, call.tensors().values(), strict=True):
         if not tensor.is_floating_point() or name in graph.values:  # of a mask all is known
             continue
@@ -66,9 +66,15 @@ def input_moments(graph: Graph, call: Call) -> dict[str, Moments]:
         if tensor.is_meta or not tensor.numel():
             found[name] = _white(shape)
         else:
-            values = tensor.detach().double().cpu().numpy()
-            found[name] = moments_of(values, roles_of(shape), _DISTANCES if len(shape) >= 4 else 0)
-    return found
+            values[name] = tensor.detach().double().cpu().numpy()
+            found[name] = moments_of(values[name], roles_of(shape), _distances(shape))
+    apart = kinds_of(values, {name: _distances(array.shape) for name, array in values.items()})
+    return {name: replace(each, kinds=apart.get(name, ())) for name, each in found.items()}
+
+
+def _distances(shape: tuple[int, ...]) -> int:
+    """How far apart pixels are told from strangers; of anything else only same from different."""
+    return _DISTANCES if len(shape) >= 4 else 0
 
 
 def _white(shape: tuple[int, ...]) -> Moments:

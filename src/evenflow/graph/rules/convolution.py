@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from evenflow.graph.contract import contracted
-from evenflow.graph.layout import as_one_atom, dims_of, reshaped, summed
+from evenflow.graph.layout import as_one_atom, dims_of, reshaped, summed, without_places
 from evenflow.graph.moments import Array, Atom, Moments
 from evenflow.graph.resample import distances
 from evenflow.graph.rules.registry import Cotangents, Step, register
@@ -130,7 +130,7 @@ def _summed_taps(
     del axes[tap]
     mean = x.mean * reads.landing / size
     found = replace(x, mean=mean, pairs=np.moveaxis(pairs, -1, by_place), axes=tuple(axes))
-    return found if size > 1 else _dropped(found, place, by_place)
+    return found if size > 1 else without_places(_dropped(found, place, by_place), x)
 
 
 def _dropped(x: Moments, axis: int, dim: int) -> Moments:

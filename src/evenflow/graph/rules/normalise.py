@@ -40,9 +40,8 @@ def normalised(x: Moments, axes: tuple[int, ...], eps: float, *, centre: bool = 
     """x over its standard deviation (its root mean square unless ``centre``) along ``axes``."""
     found = centred(x, axes) if centre else x
     divisor = _divisor(found, eps)
-    left, left_examples = _norms_left(found, axes)
     unit = _flattened(found.scaled(divisor**-0.5), axes, eps / max(found.second, 1e-300))
-    return replace(unit, spread=left, spread_examples=left_examples)
+    return replace(unit, spread=_norms_left(found, axes))
 
 
 def normalised_back(
@@ -63,16 +62,16 @@ def normalised_back(
     length = values.second**-0.5 if values.second else 0.0
     unit = replace(values.scaled(length), spread=0.0)
     arrived = centred(cotangent, axes) if centre else cotangent
-    along = _mean_pairs(arrived.times(unit) if products is None else products, axes)
+    along = mean_pairs(arrived.times(unit) if products is None else products, axes)
     left, units, found = aligned(arrived, unit)
     scale = max(values.second, 1e-300)
-    inverse = _inverse(unit, axes, eps / scale) / scale
+    over = inverse(unit, axes, eps / scale) / scale
     certain = eps / divisor  # what eps adds does not fluctuate
-    inverse *= 1 + _norms_taken(values, axes) * (1 - certain)  # E[1/q] of lognormal ones
-    return Moments(0.0, (left - along.pairs * units) * inverse, found)
+    over *= 1 + _norms_taken(values, axes) * (1 - certain)  # E[1/q] of lognormal ones
+    return Moments(0.0, (left - along.pairs * units) * over, found)
 
 
-def _inverse(unit: Moments, axes: tuple[int, ...], eps: float) -> float:
+def inverse(unit: Moments, axes: tuple[int, ...], eps: float) -> float:
     """E[1/(σ² + eps)] of normalised values: σ² is a mean over few elements, or over many alike."""
     told = told_apart(unit)
     return mean_inverse(told.pairs[_within(unit, axes)], _sizes(unit, axes), eps)
@@ -106,28 +105,25 @@ def _normalises(x: Moments, axes: tuple[int, ...], role: str) -> bool:
 
 
 def _norms_taken(x: Moments, axes: tuple[int, ...]) -> float:
-    """The spread of the second moments that are divided by: of all examples at once, of each
-    example, or of each of its positions."""
-    if _normalises(x, axes, "examples"):
-        return 0.0
-    return x.spread_examples if _normalises(x, axes, "positions") else x.spread
+    """The spread of the second moments that are divided by, where each position has its own. Those
+    of whole examples are told as kinds of them (``graph.kinds``)."""
+    whole = _normalises(x, axes, "examples") or _normalises(x, axes, "positions")
+    return 0.0 if whole else x.spread
 
 
-def _norms_left(x: Moments, axes: tuple[int, ...]) -> tuple[float, float]:
-    """The spreads of normalised values: what differs between those that are normalised alike."""
-    if _normalises(x, axes, "examples"):
-        return x.spread, x.spread_examples
-    return max((1 + x.spread) / (1 + _norms_taken(x, axes)) - 1, 0.0), 0.0
+def _norms_left(x: Moments, axes: tuple[int, ...]) -> float:
+    """The spread of normalised values."""
+    return max((1 + x.spread) / (1 + _norms_taken(x, axes)) - 1, 0.0)
 
 
 def centred(x: Moments, axes: tuple[int, ...]) -> Moments:
     """x less its mean over ``axes``."""
-    common = _mean_pairs(x, axes)
+    common = mean_pairs(x, axes)
     pairs = told_apart(x).pairs
     return replace(x, mean=0.0, pairs=pairs - common.pairs)
 
 
-def _mean_pairs(x: Moments, axes: tuple[int, ...]) -> Moments:
+def mean_pairs(x: Moments, axes: tuple[int, ...]) -> Moments:
     """E over all pairs of indices along ``axes``, which keep their dimensions at length 1."""
     pairs = x.pairs
     for axis in axes:
@@ -243,6 +239,16 @@ def _reader(step: Step) -> Node | None:
     while len(users) == 1 and users[0].op == "add":
         users = step.graph.users(users[0].name)
     return users[0] if len(users) == 1 and users[0].op == "activation" else None
+
+
+def batch_axes(step: Step) -> tuple[int, ...]:
+    """The axes that a normalisation takes all examples together along; none if it does not."""
+    if step.node.op not in ("batch_norm", "standardise") or _from_running(step):
+        return ()
+    x = step.of("input")
+    by_hand = step.node.op == "standardise"
+    axes = step.axes("dim") if by_hand else (0, *range(2, len(x.axes)))
+    return axes if _normalises(x, axes, "examples") else ()
 
 
 def _affine(step: Step, argument: str, norm: Callable[[Step], _Norm]) -> Moments:
