@@ -9,7 +9,14 @@ from functools import cached_property
 from evenflow.errors import NoRuleError
 from evenflow.graph.backward_pass import Backward
 from evenflow.graph.constants import of_constants
-from evenflow.graph.fluctuation import Fluctuation, Interval, Known, backwards, forwards
+from evenflow.graph.fluctuation import (
+    ERROR_BACK,
+    Fluctuation,
+    Interval,
+    Known,
+    backwards,
+    forwards,
+)
 from evenflow.graph.forward_pass import FLOATS, Forward
 from evenflow.graph.graph import Graph
 from evenflow.graph.levels import Levels
@@ -51,7 +58,10 @@ class Derivation:
     @cached_property
     def interval_backward(self) -> Mapping[str, Interval]:
         """The same of the second moments of gradients."""
-        return {name: f.interval(self.backward[name]) for name, f in self._fluctuations[1].items()}
+        return {
+            name: f.interval(self.backward[name], ERROR_BACK)
+            for name, f in self._fluctuations[1].items()
+        }
 
     @cached_property
     def _fluctuations(self) -> tuple[Mapping[str, Fluctuation], Mapping[str, Fluctuation]]:

@@ -14,6 +14,7 @@ from evenflow.graph.fluctuation.known import Known
 from evenflow.graph.fluctuation.scatter import (
     mean_pair,
     mixed,
+    not_normal,
     scatter,
     seen_alike,
     told,
@@ -66,7 +67,7 @@ def _gathered(
         sum(share * f.shift for share, f in arriving) / total,
         (sum(share * math.sqrt(f.kernel) for share, f in arriving) / total) ** 2,
         sum((share / total) ** 2 * f.own for share, f in arriving),
-        max((f.chance for _, f in arriving), default=0.0),
+        min(sum(share * f.chance for share, f in arriving) / total, 1.0),
     )
 
 
@@ -168,7 +169,7 @@ class _Sent:
         """At the units that the gradient arrives at."""
         op, levels = self.step.node.op, self.known.levels_back.get(self.name)
         if contracts(self.step):
-            return scatter(back, chance, levels)
+            return max(scatter(back, chance, levels) + not_normal(self.step, back), 0.0)
         if op == "activation":
             return self._own_of_activation()
         if op in COPIES or op in _JOINS or op in ("add", "sub") or op.startswith(SUMS):

@@ -22,8 +22,9 @@ Interval = tuple[float, float]
 
 _QUANTILE = 1.6448536269514722
 """Of the standard normal: 5 % lie above."""
-_CALCULUS = 0.005
-"""Relative error of the calculus itself, which counts where nothing scatters, behind a norm say."""
+ERROR, ERROR_BACK = 0.005, 0.01
+"""Relative error of derived second moments themselves, forwards and backwards, where networks are
+simple (``make bench-derive``). It counts where little scatters, behind a norm say."""
 _FARTHEST = 300.0
 """Of the logarithm of a second moment: what is further away has no end."""
 _SHARP = 1e-6
@@ -48,13 +49,13 @@ class Fluctuation:
     fixed: bool = False
     """Whether the tensor is the same in all draws."""
 
-    def interval(self, moments: Moments) -> Interval:
-        """5th and 95th percentile of the measured second moment.
+    def interval(self, moments: Moments, error: float = ERROR) -> Interval:
+        """5th and 95th percentile of the measured second moment, derived with a relative ``error``.
 
         By the first three cumulants of its logarithm (Cornish and Fisher 1938).
         """
         mean, variance, third = _logarithm_of_gamma(self.own)
-        width = math.sqrt(self.kernel + variance + _CALCULUS**2)
+        width = math.sqrt(self.kernel + variance + error**2)
         lean = third / width**3 * (_QUANTILE**2 - 1) / 6
         middle = self.shift + mean
         low, high = (

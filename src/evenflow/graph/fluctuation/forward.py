@@ -19,6 +19,7 @@ from evenflow.graph.fluctuation.scatter import (
     likely,
     mean_pair,
     mixed,
+    not_normal,
     scatter,
     seen_alike,
     windows,
@@ -57,6 +58,9 @@ def forwards(known: Known) -> dict[str, Fluctuation]:
 
 def _drawn(parameter: Moments) -> Fluctuation:
     own = scatter(parameter)
+    if own:
+        law = (parameter.kurtosis - 3) * (parameter.variance / parameter.second) ** 2
+        own = max(own + law / prod(parameter.shape), 0.0)
     return Fluctuation(own=own, fixed=own == 0)
 
 
@@ -91,8 +95,8 @@ def _forward(known: Known, step: Step, found: Mapping[str, Fluctuation]) -> Fluc
     chance = max(found[name].chance for name in read)
     lasting = max(found[name].lasting for name in read)
     if node.op in ("add", "sub"):  # what chance makes alike in one is not so in the other
-        chance = sum(slopes[name] ** 2 * found[name].chance for name in read)
-        lasting = sum(slopes[name] ** 2 * found[name].lasting for name in read)
+        chance = sum(slopes[name] * found[name].chance for name in read)
+        lasting = sum(slopes[name] * found[name].lasting for name in read)
     if node.op.startswith(SUMS) and base.shape != step.known[read[0]].shape:
         levels = known.levels.get(node.name)
         own = _summed(step, found[read[0]], base, levels)
@@ -138,23 +142,9 @@ def _contracted(
     base = step.known[step.node.name]
     if step.node.op in _RECURRENT:  # no normal values: their squares scatter as if of mean zero
         base = replace(base, mean=0.0)
-    own = scatter(base, chance, known.levels.get(step.node.name)) + _not_normal(step)
-    return Fluctuation(shift, kernel, max(own, 0.0), chance, lasting)
-
-
-def _not_normal(step: Step) -> float:
-    """What the law of weights and biases adds to the scatter of the sums that they make: squares of
-    uniform numbers scatter less than those of normal ones. A unit has one bias, and many weights,
-    whose fourth cumulants are lost in their number."""
-    result, weight = step.known[step.node.name], step.known.get(step.name("weight"))
-    if weight is None or result.second <= 0 or not step.node.op.startswith(("linear", "conv")):
-        return 0.0
-    bias = step.known.get(step.name("bias"))
-    share = bias.variance / result.second if bias is not None else 0.0
-    found = (bias.kurtosis - 3) * share**2 if bias is not None else 0.0
-    terms = prod(weight.shape) / max(units(result), 1.0)
-    found += (weight.kurtosis - 3) * max(1 - share, 0.0) ** 2 / max(terms, 1.0)
-    return found / units(result)
+    own = scatter(base, chance, known.levels.get(step.node.name))
+    own = max(own + not_normal(step, base, step.known.get(step.name("bias"))), 0.0)
+    return Fluctuation(shift, kernel, own, chance, lasting)
 
 
 def window_of(step: Step) -> tuple[tuple[int, ...], int]:

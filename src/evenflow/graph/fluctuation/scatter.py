@@ -21,6 +21,7 @@ from evenflow.graph.layout import dims_of
 from evenflow.graph.levels import Levels
 from evenflow.graph.levels.levels import kernel_of, spread_out
 from evenflow.graph.moments import Array, Moments
+from evenflow.graph.rules import Step
 
 
 def scatter(x: Moments, chance: float = 0.0, levels: Levels | None = None) -> float:
@@ -147,6 +148,20 @@ def weighed(x: Moments, levels: Levels | None, chance: float, weights: Levels | 
     size = np.maximum(np.diag(kernel), 1e-12)
     kernel = kernel / spread_out(size) * spread_out(np.maximum(weights.values, 0.0))
     return scatter(x, chance, weights.changed(weights.values, kernel))
+
+
+def not_normal(step: Step, result: Moments, bias: Moments | None = None) -> float:
+    """What the law of weights and biases adds to the scatter of the sums that they make, forwards
+    or backwards: squares of uniform numbers scatter less than those of normal ones. A unit has one
+    bias, and many weights, whose fourth cumulants are lost in their number."""
+    weight = step.known.get(step.name("weight"))
+    if weight is None or result.second <= 0 or not step.node.op.startswith(("linear", "conv")):
+        return 0.0
+    share = bias.variance / result.second if bias is not None else 0.0
+    found = (bias.kurtosis - 3) * share**2 if bias is not None else 0.0
+    terms = prod(weight.shape) / max(units(result), 1.0)
+    found += (weight.kurtosis - 3) * max(1 - share, 0.0) ** 2 / max(terms, 1.0)
+    return found / units(result)
 
 
 def seen_alike(x: Moments, taps: tuple[int, ...] = (), groups: int = 1) -> float:
