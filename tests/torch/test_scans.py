@@ -163,3 +163,53 @@ def test_an_activation_runs_and_has_its_slope(name):
     found = pointwise(find(name), x)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(torch.autograd.grad(found.sum(), x)[0], slope)
+
+
+class Selective(nn.Module):
+    """h_t = a·h_{t−1} + b_t·x_t with b_t common to all channels, as in state-space blocks."""
+
+    def __init__(self, *, mixing):
+        super().__init__()
+        self.decay = nn.Parameter(torch.randn(1536))
+        self.rates = nn.Linear(1536, 1)
+        self.mixing = mixing
+
+    def forward(self, x):
+        kept, rates = torch.sigmoid(self.decay), self.rates(x)
+        h = torch.zeros_like(x[:, 0])
+        steps = []
+        for t in range(LENGTH):
+            h = kept * h + rates[:, t] * x[:, t]
+            h = h + h.mean(-1, keepdim=True) if self.mixing else h
+            steps.append(h)
+        return torch.stack(steps, 1)
+
+
+def thin_and_whole(monkeypatch, model):
+    trace, parameters = traced(model, torch.randn(4, LENGTH, 1536))
+    weights = parameter_moments(trace.graph, parameters)
+    sample = sampling(tensors=parameters.tensors)
+    whole = propagate(trace.graph, weights, sample=sample)
+    monkeypatch.setattr("evenflow.torch.thinned._ENOUGH", 2**16)
+    return trace.graph, whole, propagate(trace.graph, weights, sample=sample)
+
+
+def test_a_large_scan_is_sampled_on_some_of_its_channels(monkeypatch):
+    graph, whole, thin = thin_and_whole(monkeypatch, Selective(mixing=False))
+    scanned = [name for name in thin.sampled if name in whole.forward]
+    assert graph.outputs[0] in scanned
+    for name in scanned:
+        assert thin.forward[name].shape == whole.forward[name].shape == graph.shape(name)
+        assert thin.forward[name].second == pytest.approx(whole.forward[name].second, rel=0.3)
+    sums = [name for name in whole.backward if "linear" in name or name == "rates.weight"]
+    assert len(sums) > 1
+    for name in [*sums, *graph.inputs, "decay"]:
+        assert thin.backward[name].shape == graph.shape(name)
+        assert thin.backward[name].second == pytest.approx(whole.backward[name].second, rel=0.3)
+    assert thin.forward[graph.outputs[0]].second != whole.forward[graph.outputs[0]].second
+
+
+def test_a_scan_that_mixes_its_channels_is_sampled_on_all_of_them(monkeypatch):
+    graph, whole, thin = thin_and_whole(monkeypatch, Selective(mixing=True))
+    output = graph.outputs[0]
+    assert thin.forward[output].second == whole.forward[output].second

@@ -109,15 +109,14 @@ class Trial:
 
 
 def _run(node: Node, values: Values, known: Mapping[str, Any]) -> Any:
-    def tensor(argument: Argument) -> Any:
+    def tensor(argument: Argument, *, copied: bool = False) -> Any:
         if isinstance(argument, Ref):
             if argument.name not in values:
                 return torch.tensor(known[argument.name])
             value = values[argument.name]
-            # A leaf must not be written in place.
-            return value.clone() if isinstance(value, torch.Tensor) else value
+            return value.clone() if copied and isinstance(value, torch.Tensor) else value
         if isinstance(argument, tuple):
-            return [tensor(item) for item in argument]
+            return [tensor(item, copied=copied) for item in argument]
         if isinstance(argument, str) and argument.startswith("torch."):
             return getattr(torch, argument.removeprefix("torch."))
         return argument
@@ -127,10 +126,10 @@ def _run(node: Node, values: Values, known: Mapping[str, Any]) -> Any:
     if node.op == "getitem":
         return tensor(node.arguments["input"])[node.arguments["index"]]
     operation = _operation(node)
-    given = {}
+    given, writes = {}, operation._schema.is_mutable  # a leaf must not be written in place
     for formal in operation._schema.arguments:
         value = node.arguments.get("input" if formal.name == "self" else formal.name)
-        given[formal.name] = None if formal.name == "device" else tensor(value)
+        given[formal.name] = None if formal.name == "device" else tensor(value, copied=writes)
     try:
         return operation(**given)
     except (RuntimeError, NotImplementedError, ValueError, IndexError, TypeError) as error:

@@ -38,7 +38,7 @@ class Small:
     def reduced(self, x: Moments) -> Moments:
         """Moments of a tensor on the shortened axes."""
         for size, short in self.kept.items():
-            x = _resized(x, size, short)
+            x = resized(x, size, short)
         return x
 
     def enlarged(self, x: Moments, shape: tuple[int, ...]) -> Moments:
@@ -89,7 +89,7 @@ def _of_examples(axis: tuple[Atom, ...]) -> bool:
     return len(axis) == 1 and axis[0].role == "examples"
 
 
-def _resized(x: Moments, size: int, short: int) -> Moments:
+def resized(x: Moments, size: int, short: int) -> Moments:
     """With axes of this length shortened."""
     axes = tuple(
         (Atom(short, axis[0].role),) if len(axis) == 1 and axis[0].size == size else axis
@@ -107,8 +107,8 @@ def _shortened(trial: Trial, size: int, short: int) -> Trial | None:
         return None
     return replace(
         trial,
-        nodes=tuple(_with_lengths(node, size, short) for node in trial.nodes),
-        roots={name: _resized(moments, size, short) for name, moments in trial.roots.items()},
+        nodes=tuple(with_lengths(node, size, short) for node in trial.nodes),
+        roots={name: resized(moments, size, short) for name, moments in trial.roots.items()},
         others={
             name: tuple(short if n == size else n for n in shape)
             for name, shape in trial.others.items()
@@ -116,7 +116,7 @@ def _shortened(trial: Trial, size: int, short: int) -> Trial | None:
     )
 
 
-def _with_lengths(node: Node, size: int, short: int) -> Node:
+def with_lengths(node: Node, size: int, short: int) -> Node:
     """Lists of lengths among the arguments say how long the axis is, too."""
 
     def changed(value: Argument) -> Argument:
