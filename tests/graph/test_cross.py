@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from evenflow.graph.cross import Cross
+from evenflow.graph.cross import Cross, product
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
 from evenflow.graph.rules import Step
 
 from ..tracing import traced
 from .laws import white
-from .monte_carlo import network_errors
+from .monte_carlo import assert_within, network_errors
 
 WIDTH = 128
 
@@ -108,3 +108,46 @@ def test_the_gradient_of_a_shared_weight_counts_all_uses():
     weights = {n: e for n, e in found["backward"].items() if n.endswith("weight")}
     assert len(weights) == 2
     assert np.max(list(weights.values())) < 0.06, weights
+
+
+class Twins(nn.Module):
+    """Two inputs through the same encoder, compared."""
+
+    def __init__(self, compare):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(64, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH))
+        self.compare = compare
+
+    def forward(self, x):
+        return self.compare(self.encoder(x[0]), self.encoder(x[1]))
+
+
+COMPARED = {
+    "difference": lambda x, y: x - y,
+    "product": lambda x, y: x * y,
+    "cosine": nn.functional.cosine_similarity,
+}
+
+
+@pytest.mark.parametrize("way", COMPARED)
+def test_what_twins_make_is_alike(way):
+    found = network_errors(Twins(COMPARED[way]), white((2, 48, 64), 1.0), draws=24)
+    assert_within(found, forward=(0.01, 0.04))
+
+
+def test_the_product_of_two_tensors_that_are_alike():
+    generator = np.random.default_rng(0)
+    common, own, others = (generator.standard_normal((2, 400_000)) for _ in range(3))
+    shared = generator.standard_normal(400_000)  # between the two elements
+    x = 0.3 + 0.8 * common + 0.5 * own + 0.4 * shared
+    y = -0.2 + 0.7 * common + 0.6 * others
+    axes = Moments.independent(shape=(2,)).axes
+    x_moments = Moments(0.3, np.array([np.mean(x**2), np.mean(x[0] * x[1])]), axes)
+    y_moments = Moments(-0.2, np.array([np.mean(y**2), np.mean(y[0] * y[1])]), axes)
+    crossed = Moments(0.0, np.array([np.mean(x * y), np.mean(x[0] * y[1])]), axes)
+    found = product(x_moments, y_moments, crossed)
+    both = x * y
+    assert found.mean == pytest.approx(both.mean(), abs=0.01)
+    np.testing.assert_allclose(
+        found.pairs, [np.mean(both**2), np.mean(both[0] * both[1])], rtol=0.02
+    )

@@ -98,6 +98,19 @@ class Residual(nn.Module):
         return x
 
 
+class Modulated(nn.Module):
+    """Scales by channel of a normalised image, made from the image itself, in front of ReLU."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.map = (nn.Conv2d(i, CHANNELS, 3, padding=1) for i in (16, CHANNELS))
+        self.norm, self.scale = nn.GroupNorm(4, CHANNELS), nn.Linear(16, CHANNELS)
+
+    def forward(self, x):
+        scale = 1 + self.scale(x.mean((2, 3)))[:, :, None, None]
+        return F.relu(scale * self.norm(self.map(F.relu(self.first(x))))).mean((2, 3))
+
+
 def normalised_convolutions(norm):
     return nn.Sequential(
         nn.Conv2d(16, CHANNELS, 3, padding=1),
@@ -129,6 +142,7 @@ NETWORKS = {
         normalised_convolutions(lambda: nn.BatchNorm2d(CHANNELS)).eval(),
         SMALL,
     ),
+    "modulated": (Modulated(), SMALL),
     "group norm": (normalised_convolutions(lambda: nn.GroupNorm(4, CHANNELS)), SMALL),
     "instance norm": (normalised_convolutions(lambda: nn.InstanceNorm2d(CHANNELS)), SMALL),
     "transposed": (

@@ -164,3 +164,28 @@ def test_what_cannot_be_run_stays_an_obstacle():
     model = Behind(lambda z: torch.log(-z.abs() - 1))
     _, said = derived(model, torch.randn(8, 64))
     assert any("sampling fails" in reason for reason in said.obstacles_forward.values())
+
+
+class Spectral(nn.Module):
+    """A map of frequencies by complex weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(WIDTH, WIDTH, 5, dtype=torch.cfloat) * 0.05)
+
+    def forward(self, x):
+        found = torch.einsum("bif,iof->bof", torch.fft.rfft(x)[..., :5], self.weight)
+        return torch.fft.irfft(found, n=x.shape[-1])
+
+
+def test_complex_weights_are_drawn_by_their_size():
+    torch.manual_seed(0)
+    model, x = Spectral(), torch.randn(8, WIDTH, 16, requires_grad=True)
+    graph, found = derived(model, x.detach())
+    output = model(x)
+    output.backward(torch.randn(output.shape))
+    for said, real in (
+        (found.forward[graph.outputs[0]], output),
+        (found.backward[next(iter(graph.inputs))], x.grad),
+    ):
+        assert said.second == pytest.approx(float(real.detach().square().mean()), rel=0.1)

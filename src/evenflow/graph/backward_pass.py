@@ -22,7 +22,7 @@ from evenflow.graph.recurrences import Recurrence
 from evenflow.graph.rules import RULES
 from evenflow.graph.rules.registry import Arriving, Cotangents, Step
 
-_NO_GRADIENT = ("bool",)
+_NO_GRADIENT = ("bool", "complex")
 
 
 class Backward:
@@ -31,7 +31,7 @@ class Backward:
     def __init__(self, forward: Forward, cotangents: Mapping[str, float]) -> None:
         self.forward, self.graph = forward, forward.graph
         values = (forward.known.keys() | forward.blocked.keys()) - self.graph.values.keys()
-        self.floats = {name for name in values if self.graph.dtype(name) not in _NO_GRADIENT}
+        self.floats = {n for n in values if not self.graph.dtype(n).startswith(_NO_GRADIENT)}
         self.gradients: dict[str, Moments] = {}
         self.parts: dict[str, dict[int, Moments]] = {}
         """Gradients of single results of operations that have several."""

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from evenflow.graph.contract import contracted
 from evenflow.graph.graph import Node, Ref
 from evenflow.graph.moments import Array, Moments
@@ -77,7 +79,7 @@ class Cross:
         return found
 
     def _mapped(self, node: Node, other: Node) -> Moments | None:
-        source = self.of(operand(other), operand(node))
+        source = self.of(operand(other), operand(node)) or self._by_means(node, other)
         if source is None:
             return None
         use = replace(self.step, node=node)
@@ -85,6 +87,14 @@ class Cross:
         source = replace(source, mean=0.0)
         found = contracted(source, use.of("weight"), rows + "k", "ok", rows + "o")
         return found.plus(replace(use.of("bias"), mean=0.0)) if use.has("bias") else found
+
+    def _by_means(self, node: Node, other: Node) -> Moments | None:
+        """E[x]·E[y] of two maps' operands that are independent: the same weight makes it alike, and
+        the same bias."""
+        x, y = (self.step.known.get(operand(each)) for each in (other, node))
+        if x is None or y is None or not _alike(x, y):
+            return None
+        return replace(x, pairs=np.full_like(x.pairs, x.mean * y.mean), spread=0.0)
 
     def _activated(
         self, node: Node, other: Node | None, earlier: str, later: str
@@ -120,6 +130,14 @@ class Cross:
             return None
         z, y = self.step.known[operand(node)], self.step.known[operand(other)]
         return slopes_across(z, y, inner.pairs, node.activation)
+
+
+def product(x: Moments, y: Moments, crossed: Moments) -> Moments:
+    """Of x·y for Gaussian tensors of E[x·y] = ``crossed``: E[x y x′y′] is the sum over the three
+    ways to pair the four, less twice the product of their means (Isserlis 1918)."""
+    found, own = x.times(y), crossed.second
+    pairs = found.pairs + own**2 + crossed.pairs**2 - 2 * (x.mean * y.mean) ** 2
+    return replace(found, mean=own, pairs=pairs)
 
 
 def returned(step: Step) -> Moments | None:

@@ -8,7 +8,7 @@ complex numbers have no Moments: the operations that they come from are run alon
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -43,6 +43,8 @@ class Trial:
     """Floating-point values to be drawn."""
     others: Mapping[str, tuple[int, ...]]
     """Shapes of indices and masks that come from the caller, of which nothing is known."""
+    weights: Mapping[str, Moments] = field(default_factory=dict)
+    """Complex parameters to be drawn: the second moment is that of their size."""
 
     @classmethod
     def of(cls, step: Step) -> Trial:
@@ -50,6 +52,7 @@ class Trial:
         nodes: dict[str, Node] = {}
         roots: dict[str, Moments] = {}
         others: dict[str, tuple[int, ...]] = {}
+        weights: dict[str, Moments] = {}
 
         def reach(name: str) -> None:
             node = step.graph.node(name)
@@ -57,6 +60,8 @@ class Trial:
                 return
             if step.graph.dtype(name).startswith(("float", "bfloat")):
                 roots[name] = step.of_value(name)
+            elif step.graph.dtype(name).startswith("complex") and node is None:
+                weights[name] = step.of_value(name)
             elif node is None:
                 others[name] = step.graph.shape(name)
             else:
@@ -72,7 +77,7 @@ class Trial:
             nodes[node.name] = node
 
         enter(step.node)
-        return cls(step, tuple(nodes.values()), roots, others)
+        return cls(step, tuple(nodes.values()), roots, others, weights)
 
     def values(self, generator: np.random.Generator, *, positive: bool) -> Values:
         """Random tensors for all that the operations start from."""
@@ -82,6 +87,10 @@ class Trial:
             array = drawn(moments, generator, positive=above)
             dtype = getattr(torch, self.step.graph.dtype(name))
             found[name] = torch.from_numpy(array).to(dtype).requires_grad_()
+        for name, moments in self.weights.items():
+            parts = generator.standard_normal((2, *moments.shape)) * (moments.second / 2) ** 0.5
+            dtype = getattr(torch, self.step.graph.dtype(name))
+            found[name] = torch.from_numpy(parts[0] + 1j * parts[1]).to(dtype)
         for name, shape in self.others.items():
             dtype = getattr(torch, self.step.graph.dtype(name))
             high = 2 if dtype == torch.bool else self._indices()

@@ -103,6 +103,8 @@ def resized(x: Moments, size: int, short: int) -> Moments:
 
 def _shortened(trial: Trial, size: int, short: int) -> Trial | None:
     """The trial with axes of this length shortened; None where that cannot be."""
+    if trial.weights:
+        return None
     if any(len(axis) > 1 or m.hidden is not None for m in trial.roots.values() for axis in m.axes):
         return None
     return replace(

@@ -24,7 +24,8 @@ _CHANCE = 9.0
 
 
 def parameter_moments(graph: Graph, parameters: ModelParameters) -> dict[str, Moments]:
-    """Moments of every floating-point parameter and buffer of the graph as it is now.
+    """Moments of every floating-point parameter and buffer of the graph as it is now; of complex
+    ones their second moment is that of their size, and the mean is not told.
 
     On the meta device there are no values: what the modules' own initialisers would write counts.
     What has neither (a parameter that the user's own code fills, constants) is left out: the
@@ -34,8 +35,13 @@ def parameter_moments(graph: Graph, parameters: ModelParameters) -> dict[str, Mo
     found = default_moments(parameters.model, meta) if meta else {}
     for name in graph.parameters:
         tensor = parameters.tensors.get(name)
-        if tensor is not None and tensor.is_floating_point() and not tensor.is_meta:
+        if tensor is None or tensor.is_meta:
+            continue
+        if tensor.is_floating_point():
             found[name] = measured(tensor)
+        elif tensor.is_complex():
+            size = measured(torch.view_as_real(tensor.detach())).second * 2
+            found[name] = Moments.independent(0.0, size, tuple(tensor.shape))
     return found
 
 

@@ -54,8 +54,8 @@ class Fluctuation:
 
         By the first three cumulants of its logarithm (Cornish and Fisher 1938).
         """
-        mean, variance, third = _logarithm_of_gamma(self.own)
-        width = math.sqrt(self.kernel + variance + error**2)
+        mean, variance, third = _logarithm_of_gamma(max(self.own, 0.0))
+        width = math.sqrt(max(self.kernel, 0.0) + variance + error**2)
         lean = third / width**3 * (_QUANTILE**2 - 1) / 6
         middle = self.shift + mean
         low, high = (

@@ -20,8 +20,10 @@ from evenflow.graph.rules import (
     recurrent,
     routing,
     shape,
+    similarity,
     softmax,
     standardise,
+    weight_norm,
 )
 from evenflow.graph.rules.registry import RULES, Rule, Step
 
@@ -48,6 +50,8 @@ __all__ = [
     "recurrent",
     "routing",
     "shape",
+    "similarity",
     "softmax",
     "standardise",
+    "weight_norm",
 ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.cross import Cross
+from evenflow.graph.cross import Cross, product
 from evenflow.graph.layout import expanded, gathered, reshaped, sliced
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.extremes import passed_by_extreme
+from evenflow.graph.rules.normalise import products_of
 from evenflow.graph.rules.pooling import passed_by_maximum
 from evenflow.graph.rules.registry import Cotangents, Step, no_gradient, register
 from evenflow.graph.rules.shape import scattered
@@ -136,15 +137,28 @@ register(
 )
 
 
+def _times(step: Step) -> Moments:
+    x, y = step.of("input"), step.of("other")
+    if step.graph.reused and step.has("input") and step.has("other"):
+        cross = Cross(step).of(step.name("input"), step.name("other"))
+        if cross is not None and cross.pairs.shape == x.times(y).pairs.shape:
+            return product(x, y, cross)
+    return x.times(y)
+
+
 def _times_back(step: Step, cotangent: Moments) -> Cotangents:
+    x, y = step.of("input"), step.of("other")
+    if not step.has("input") or not step.has("other"):
+        return step.total(("input", cotangent.times(y)), ("other", cotangent.times(x)))
     return step.total(
-        ("input", cotangent.times(step.of("other"))), ("other", cotangent.times(step.of("input")))
+        ("input", products_of(step, cotangent, y, x.mean**2 * y.variance)),
+        ("other", products_of(step, cotangent, x, y.mean**2 * x.variance)),
     )
 
 
 register(
     "mul",
-    forward=lambda step: step.of("input").times(step.of("other")),
+    forward=_times,
     backward=_times_back,
 )
 

@@ -7,19 +7,12 @@ off what examples and positions of a channel have in common, layer norm what the
 Backwards a gradient passes times γ²/σ², without its own mean over those axes and without its part
 along the normalised values. σ² is itself a mean over few elements, or over many that are alike:
 E[1/σ²] is above 1/E[σ²], and follows from how alike they are (``graph.spectrum``).
-
-Weight norm is g·v/‖v‖: n elements of v get the length g, so each the second moment E[g²]/n.
-Spectral norm divides by the largest singular value, which of an n × m matrix of independent
-elements lies at the Marchenko–Pastur edge √n + √m, less what finite matrices miss of it (Johnstone
-2001).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import prod
 
 import numpy as np
 
@@ -220,17 +213,23 @@ def _to_input(
     return reshaped(back, step.shape("input"))
 
 
-def products_of(step: Step, cotangent: Moments, unit: Moments) -> Moments:
-    """δ·x̂. They are independent but for the slope of an activation that reads x̂, be it as a part
-    of a sum: it leaves more of δ at some x̂ than at others."""
-    product, reader = cotangent.times(unit), _reader(step)
+def products_of(
+    step: Step, cotangent: Moments, factor: Moments, variance: float | None = None
+) -> Moments:
+    """δ·x, x a factor of the result (x̂ of a normalisation). They are independent but for the slope
+    of an activation that reads the result, be it as a part of a sum: it leaves more of δ at some x
+    than at others. ``variance`` is what x alone gives the result; all of it unless told."""
+    product, reader = cotangent.times(factor), _reader(step)
     if reader is None or reader.activation is None:
         return product
     z = replace(step, node=reader).of("input")
-    part = min(step.known[step.node.name].variance / max(z.variance, 1e-300), 1.0)
+    own = step.known[step.node.name].variance if variance is None else variance
+    part = min(own / max(z.variance, 1e-300), 1.0)
     leant = cotangent.times(replace(z, mean=0.0, pairs=leaning(z, reader.activation), spread=0.0))
     alone, tied, axes = aligned(product, leant)
-    return Moments(0.0, (1 - part) * alone + part * unit.variance * tied, axes)
+    free = replace(factor, mean=0.0, pairs=factor.pairs - factor.mean**2, spread=0.0)
+    untied, _, _ = aligned(cotangent.times(free), leant)
+    return Moments(0.0, alone + part * (factor.variance * tied - untied), axes)
 
 
 def _reader(step: Step) -> Node | None:
@@ -283,60 +282,3 @@ _normalisation("instance_norm", _by_channel)
 _normalisation("layer_norm", _layer)
 _normalisation("group_norm", _group)
 _normalisation("rms_norm", _mean_square)
-
-
-def _slice_of(step: Step) -> int:
-    """Elements of v that one length g belongs to."""
-    return prod(step.shape("v")) // max(prod(step.shape("g")), 1)
-
-
-def _length(step: Step) -> float:
-    """‖v‖², of one slice."""
-    length = _slice_of(step) * step.of("v").second
-    if length <= 0:
-        raise NoRuleError("a weight is normalised by a length of zero")
-    return length
-
-
-def _weight_norm(step: Step) -> Moments:
-    return step.of("g").times(step.of("v")).scaled(_length(step) ** -0.5)
-
-
-def _weight_norm_back(step: Step, cotangent: Moments) -> Cotangents:
-    across = step.of("g").second / _length(step) * (1 - 1 / _slice_of(step))
-    return {
-        step.name("v"): cotangent.scaled(across**0.5),
-        step.name("g"): Moments.independent(0.0, cotangent.second, step.shape("g")),
-    }
-
-
-register("_weight_norm", forward=_weight_norm, backward=_weight_norm_back)
-
-
-_TRACY_WIDOM = -1.2065335745820
-"""Mean of the law that the largest eigenvalue follows, in its own units (Tracy and Widom 1996)."""
-
-
-def _largest_square(step: Step) -> float:
-    """E of the largest singular value squared: of independent elements, or of what they share."""
-    weight, rows, columns = step.of("input"), step.number("rows"), step.number("columns")
-    below, across = math.sqrt(max(rows - 1, 0.0)), math.sqrt(columns)
-    edge = below + across
-    if below > 0:
-        edge = math.sqrt(edge**2 + _TRACY_WIDOM * edge * (1 / below + 1 / across) ** (1 / 3))
-    found = max(weight.variance * edge**2, rows * columns * weight.mean**2)
-    if found <= 0:
-        raise NoRuleError("a weight is normalised by a singular value of zero")
-    return found
-
-
-def _spectral_back(step: Step, cotangent: Moments) -> Cotangents:
-    # What the singular value takes of a gradient lies along one direction of many.
-    return {step.name("input"): cotangent.scaled(_largest_square(step) ** -0.5)}
-
-
-register(
-    "spectral_norm",
-    forward=lambda step: step.of("input").scaled(_largest_square(step) ** -0.5),
-    backward=_spectral_back,
-)
