@@ -91,7 +91,7 @@ def drawn(entry: Entry, scheme: str, draws: int) -> tuple[Derivation, Measured, 
         traced.graph,
         expected(weights),
         input_moments(traced.graph, call),
-        sample=sampling(tensors=parameters.tensors),
+        sample=sampling(tensors=parameters.values),
     )
     return derived, found, time.perf_counter() - started
 

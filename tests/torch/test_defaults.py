@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from evenflow.torch.defaults import default_moments
+from evenflow.torch.names import ModelParameters
 
 
 class Truncated(nn.Module):
@@ -104,3 +105,41 @@ def test_tensors_that_have_values_keep_them():
     assert torch.equal(torch.random.get_rng_state(), state)
     for name, tensor in before.items():
         assert torch.equal(model.state_dict()[name], tensor)
+
+
+class Decays(nn.Module):
+    """Logarithms of 1, 2, 3 …, and rates that are drawn and then worked out."""
+
+    def __init__(self):
+        super().__init__()
+        self.decay = nn.Parameter(torch.empty(40, 8))
+        self.rate = nn.Linear(8, 40)
+        self.never = nn.Parameter(torch.empty(3))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self):
+        counted = torch.arange(1, 9, dtype=torch.float32, device=self.decay.device)
+        self.decay.copy_(counted.log().expand(40, -1))
+        step = torch.exp(torch.rand(40, device=self.decay.device) * 4 - 7)
+        self.rate.bias.copy_(step + torch.log(-torch.expm1(-step)))
+
+
+def test_what_an_initialiser_computes_is_computed_in_memory():
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        model = nn.Sequential(Decays(), Decays())
+    parameters = ModelParameters(model)
+    assert not {"0.decay", "0.rate.bias", "0.never"} & parameters.laws.keys()
+    values = parameters.values
+    assert values.keys() == {f"{i}.{name}" for i in (0, 1) for name in ("decay", "rate.bias")}
+    torch.testing.assert_close(values["1.decay"][3].exp(), torch.arange(1.0, 9.0))
+    assert values["0.rate.bias"].max() < -2.9
+    assert all(tensor.is_meta for tensor in model.parameters())
+
+
+def test_nothing_large_is_made_in_memory(monkeypatch):
+    monkeypatch.setattr("evenflow.torch.computed._MOST", 100)
+    with torch.device("meta"):
+        model = nn.Sequential(Decays())
+    assert not ModelParameters(model).values

@@ -123,6 +123,8 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             law = self.laws.get(_storage(args[1])) if args[1].is_meta else _of(args[1])
             if law is not None:
                 self._write(tensor, law)
+            else:  # numbers that were computed, whatever was drawn before
+                self.laws.pop(_storage(tensor), None)
         elif name in ("mul_", "div_") and isinstance(args[1], (int, float)):
             factor = float(args[1]) if name == "mul_" else 1 / float(args[1])
             mean, second = self.laws.get(_storage(tensor), (math.nan, math.nan))

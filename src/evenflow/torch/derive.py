@@ -81,5 +81,5 @@ def derive_traced(
         else planned_moments(plan, graph, parameters)
     )
     inputs = input_moments(graph, call)
-    sampler = sampling(tensors=parameters.tensors)
+    sampler = sampling(tensors=parameters.values)
     return propagate(graph, weights, inputs, sample=sampler, strict=strict)

@@ -12,7 +12,10 @@ from torch.nn.parameter import is_lazy
 
 from evenflow.errors import InputError
 from evenflow.graph.graph import Parameter
+from evenflow.graph.moments import Moments
 from evenflow.sampling.contract import canonical_name
+from evenflow.torch.computed import computed_values
+from evenflow.torch.defaults import default_moments
 
 
 def unwrap(model: torch.nn.Module) -> torch.nn.Module:
@@ -83,6 +86,20 @@ class ModelParameters:
     def describe_with_buffers(self) -> dict[str, Parameter]:
         """All parameters and buffers by name."""
         return {name: self.describe(name) for name in self.tensors}
+
+    @cached_property
+    def laws(self) -> dict[str, Moments]:
+        """What initialisers would draw of the tensors on the meta device."""
+        meta = {name: tensor for name, tensor in self.tensors.items() if tensor.is_meta}
+        return default_moments(self.model, meta) if meta else {}
+
+    @cached_property
+    def values(self) -> dict[str, torch.Tensor]:
+        """All tensors that have values, those on the meta device that initialisers compute among
+        them."""
+        real = {name: tensor for name, tensor in self.tensors.items() if not tensor.is_meta}
+        unknown = self.tensors.keys() - real.keys() - self.laws.keys()
+        return real | computed_values(self.model, [n for n in self.names if n in unknown])
 
     @contextmanager
     def restored_on_failure(self, names: Iterable[str] | None = None) -> Iterator[None]:

@@ -109,7 +109,7 @@ class _Scanning:
         values = self.trial.values(np.random.default_rng([self.seed, draw]), positive=False)
         for name, moments in self.trial.roots.items():
             real = self.tensors.get(name)
-            if real is not None and not real.is_meta and _as_said(real, moments):
+            if real is not None and _as_said(real, moments):
                 values[name] = real.detach().clone()
         with torch.no_grad():
             values = replace(self.trial, nodes=self.scan.before).every(values)

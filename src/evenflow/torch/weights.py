@@ -11,7 +11,6 @@ from evenflow.graph.graph import Graph
 from evenflow.graph.kinds.measured import kinds_of
 from evenflow.graph.measured import measured as moments_of
 from evenflow.graph.moments import Moments, roles_of
-from evenflow.torch.defaults import default_moments
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
 
@@ -31,11 +30,10 @@ def parameter_moments(graph: Graph, parameters: ModelParameters) -> dict[str, Mo
     What has neither (a parameter that the user's own code fills, constants) is left out: the
     calculus then names it as an obstacle, or knows it from the Graph.
     """
-    meta = {n: t for n, t in parameters.tensors.items() if t.is_meta}
-    found = default_moments(parameters.model, meta) if meta else {}
+    found = dict(parameters.laws)
     for name in graph.parameters:
-        tensor = parameters.tensors.get(name)
-        if tensor is None or tensor.is_meta:
+        tensor = parameters.values.get(name)
+        if tensor is None:
             continue
         if tensor.is_floating_point():
             found[name] = measured(tensor)
