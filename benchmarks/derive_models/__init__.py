@@ -28,11 +28,12 @@ ENTRIES: dict[str, Entry] = {}
 
 
 def entry(draws: int = 200) -> Callable[[Callable[[], Built]], Callable[[], Built]]:
-    """Enter a builder under its function's name; the harness seeds torch before each call, and
-    the inputs of the first call are kept for all draws."""
+    """Enter a builder under its own name and, as its family, that of its file up to an underscore;
+    the harness seeds torch before each call, and the inputs of the first call are kept for all
+    draws."""
 
     def enter(build: Callable[[], Built]) -> Callable[[], Built]:
-        family = build.__module__.rpartition(".")[2]
+        family = build.__module__.rpartition(".")[2].partition("_")[0]
         ENTRIES[build.__name__] = Entry(build.__name__, family, build, draws)
         return build
 
