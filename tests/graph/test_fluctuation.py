@@ -17,7 +17,7 @@ from evenflow.graph.propagate import propagate
 from evenflow.theory.gain import gain
 from evenflow.torch.execute import run
 from evenflow.torch.inputs import Call
-from evenflow.torch.weights import parameter_moments
+from evenflow.torch.weights import input_moments, parameter_moments
 
 from ..tracing import traced
 
@@ -303,3 +303,35 @@ def test_squares_of_uniform_biases_scatter_less():
     trace, parameters = traced(model, x)
     derivation = propagate(trace.graph, parameter_moments(trace.graph, parameters))
     assert sd(derivation, trace.graph.outputs[0]) == pytest.approx((0.8 / 256) ** 0.5, rel=0.02)
+
+
+class Pooling(nn.Module):
+    """Means over neighbours of what a linear layer makes, and a part of what a norm leaves."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(WIDTH, WIDTH, bias=False)
+
+    def forward(self, x, adjacency):
+        values = self.linear(x)
+        normal = nn.functional.layer_norm(values, (WIDTH,))
+        return adjacency @ values, normal[..., : WIDTH // 4]
+
+
+def test_neighbours_and_parts_of_what_is_normalised():
+    positions, variance = 6, 1 / WIDTH
+    x = torch.randn(4, positions, WIDTH, generator=torch.Generator().manual_seed(5))
+    adjacency = torch.full((4, positions, positions), 1 / positions)
+    trace, parameters = traced(Pooling(), x, adjacency)
+    weights = {
+        name: Moments.independent(0.0, variance, tuple(parameter.shape))
+        for name, parameter in parameters.tensors.items()
+    }
+    call = Call.of((x, adjacency))
+    derivation = propagate(trace.graph, weights, input_moments(trace.graph, call))
+    mean, part = trace.graph.outputs
+    # Inputs stay as they are: only the weights' 128 units are drawn, once for each example.
+    assert sd(derivation, mean) == pytest.approx((2 / (4 * WIDTH)) ** 0.5, rel=0.1)
+    # A quarter of a vector whose length is held: χ² of a quarter, less that of the whole.
+    quarter, whole = (2 / (4 * positions * units) for units in (WIDTH // 4, WIDTH))
+    assert sd(derivation, part) == pytest.approx((quarter - whole) ** 0.5, rel=0.1)

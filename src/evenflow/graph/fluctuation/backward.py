@@ -21,7 +21,7 @@ from evenflow.graph.fluctuation.scatter import (
     weighed,
     windows,
 )
-from evenflow.graph.fluctuation.slopes import contracts, sent, slope_back, sources
+from evenflow.graph.fluctuation.slopes import contracts, mixes, sent, slope_back, sources
 from evenflow.graph.graph import Node
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules import Step
@@ -71,6 +71,14 @@ def _gathered(
     )
 
 
+def _named(gradient: Moments, value: Moments | None) -> Moments:
+    """With what the value's axes stand for: a product's other operand may call them otherwise."""
+    sizes = [[atom.size for atom in axis] for axis in gradient.axes]
+    if value is None or sizes != [[atom.size for atom in axis] for axis in value.axes]:
+        return gradient
+    return replace(gradient, axes=value.axes)
+
+
 class _Sent:
     """What one user sends back to one of its operands."""
 
@@ -88,7 +96,8 @@ class _Sent:
         assert arriving is not None  # the user's own fluctuation was found
         self.arriving = arriving
         parts = arriving if isinstance(arriving, tuple) else (arriving,)
-        self.gradient = next(part for part in parts if part is not None)
+        gradient = next(part for part in parts if part is not None)
+        self.gradient = _named(gradient, known.values.get(step.node.name))
 
     def fluctuation(self) -> tuple[float, Fluctuation]:
         """Its size, and how it fluctuates."""
@@ -96,6 +105,8 @@ class _Sent:
         if op == "getitem" and self.name in self.known.several:
             return self.gradient.second * math.prod(self.gradient.shape), self.after
         back = sent(self.step, self.name, self.arriving)
+        if back is not None:
+            back = _named(back, self.known.values.get(self.name))
         if back is None or back.second <= 0:
             return self.known.gradients[self.name].second, self.after
         if op in ORDER_ONLY or op in PARTS:
@@ -103,7 +114,10 @@ class _Sent:
         if op in ("add", "sub") and back.shape == self.gradient.shape:
             return back.second, self.after
         if op == "scaled_dot_product_attention":
-            return back.second, self._attended(back)
+            to_value = self.name == self.step.name("value")
+            return back.second, self._spread(back) if to_value else self._attended(back)
+        if mixes(self.step, self.ahead):
+            return back.second, self._spread(back)
         shift, kernel = self._brought(back, fresh=contracts(self.step))
         chance = self._chance()
         return back.second, Fluctuation(shift, kernel, self._own(back, chance), chance)
@@ -131,17 +145,20 @@ class _Sent:
         ratio = weighed(x, mine, before.chance, weights) / whole if whole else 1.0
         return before.own * ratio
 
-    def _attended(self, back: Moments) -> Fluctuation:
-        """Values are sent a mean over rows. Queries and keys are sent products of gradients, values
-        and keys or queries, drawn by three weights, each as unlike in its rows as what is sent."""
+    def _spread(self, back: Moments) -> Fluctuation:
+        """A mean over rows: of attention, or by numbers that are the same in all draws."""
         shift, kernel = self._brought(back, fresh=False)
         chance, levels = self.after.chance, self.known.levels_back.get(self.name)
-        own = scatter(back, chance, levels)
-        if self.name == self.step.name("value"):
-            kernel += mixed(self.gradient, back, chance, levels)
-        else:
-            kernel += self._factors(own)
-        return Fluctuation(shift, kernel, own, chance)
+        kernel += mixed(self.gradient, back, chance, levels)
+        return Fluctuation(shift, kernel, scatter(back, chance, levels), chance)
+
+    def _attended(self, back: Moments) -> Fluctuation:
+        """Queries and keys are sent products of gradients, values
+        and keys or queries, drawn by three weights, each as unlike in its rows as what is sent."""
+        shift, kernel = self._brought(back, fresh=False)
+        chance = self.after.chance
+        own = scatter(back, chance, self.known.levels_back.get(self.name))
+        return Fluctuation(shift, kernel + self._factors(own), own, chance)
 
     def _factors(self, own: float) -> float:
         """What gradients, values, and keys or queries bring, but for the part that is fresh."""

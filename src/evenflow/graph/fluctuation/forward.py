@@ -24,7 +24,7 @@ from evenflow.graph.fluctuation.scatter import (
     seen_alike,
     windows,
 )
-from evenflow.graph.fluctuation.slopes import by_rule, contracts, slope, sources, together
+from evenflow.graph.fluctuation.slopes import by_rule, contracts, mixes, slope, sources, together
 from evenflow.graph.graph import Node
 from evenflow.graph.levels import Levels
 from evenflow.graph.moments import Moments
@@ -87,10 +87,13 @@ def _forward(known: Known, step: Step, found: Mapping[str, Fluctuation]) -> Fluc
     else:
         second = by_rule(step, base.second)
         slopes = {name: slope(step, name, second) for name in read}
+    if mixes(step, found):
+        value = next(name for name in read if not found[name].fixed)
+        return _mixed(known, step, slopes, found, value)
     if contracts(step):
         return _contracted(known, step, slopes, found)
     if node.op == "scaled_dot_product_attention":
-        return _attended(known, step, slopes, found)
+        return _mixed(known, step, slopes, found, step.name("value"))
     shift, kernel = together((slopes[name], found[name]) for name in read)
     chance = max(found[name].chance for name in read)
     lasting = max(found[name].lasting for name in read)
@@ -108,12 +111,18 @@ def _forward(known: Known, step: Step, found: Mapping[str, Fluctuation]) -> Fluc
 
 def _copied(known: Known, node: Node, source: str, before: Fluctuation) -> Fluctuation:
     """Some of the numbers: fewer of them scatter more."""
-    own = before.own
-    if own and node.op not in ORDER_ONLY:
-        x, part = known.values[source], known.values[node.name]
-        whole = scatter(x, before.chance, known.levels.get(source))
-        own *= scatter(part, before.chance, known.levels.get(node.name)) / whole if whole else 1.0
-    return replace(before, own=own)
+    if node.op in ORDER_ONLY:
+        return before
+    x, part = known.values[source], known.values[node.name]
+    whole = scatter(x, before.chance, known.levels.get(source))
+    fewer = scatter(part, before.chance, known.levels.get(node.name)) - whole
+    return replace(before, own=max(before.own + fewer * _peaked(before, whole), 0.0))
+
+
+def _peaked(before: Fluctuation, normal: float) -> float:
+    """How far single squares scatter, over those of normal values; a mean of them may do so less,
+    where a normalisation holds it."""
+    return max(before.own / normal, 1.0) if normal > 0 else 1.0
 
 
 def _summed(step: Step, before: Fluctuation, after: Moments, levels: Levels | None) -> float:
@@ -154,17 +163,20 @@ def window_of(step: Step) -> tuple[tuple[int, ...], int]:
     return step.shape("weight")[2:], int(step.number("groups", 1))
 
 
-def _attended(
-    known: Known, step: Step, slopes: Mapping[str, float], found: Mapping[str, Fluctuation]
+def _mixed(
+    known: Known,
+    step: Step,
+    slopes: Mapping[str, float],
+    found: Mapping[str, Fluctuation],
+    value: str,
 ) -> Fluctuation:
     """A mean of values is as normal as they are, but fewer of its positions differ."""
-    value = step.name("value")
     shift, kernel = together(
         (slopes[name], found[name] if name == value else found[name].given()) for name in slopes
     )
     before = found.get(value, _FIXED)
     base, levels = step.known[step.node.name], known.levels.get(step.node.name)
-    kernel += mixed(step.of("value"), base, before.chance - before.lasting, levels)
+    kernel += mixed(step.of_value(value), base, before.chance - before.lasting, levels)
     own = scatter(base, before.chance, levels)
     return Fluctuation(shift, kernel, own, before.chance, before.lasting)
 
@@ -202,7 +214,7 @@ def _through_curve(log_ratio: Callable[[float], float], before: Fluctuation) -> 
 def _own(step: Step, slopes: Mapping[str, float], found: Mapping[str, Fluctuation]) -> float:
     """Of an operation that mixes no units: what its operands bring along."""
     if step.node.op == "mul" and len(slopes) == 2 and any(found[name].fixed for name in slopes):
-        return sum(found[name].own * _unevenness(step, name) for name in slopes)
+        return sum(_weighted(step, name, found[name]) for name in slopes)
     if step.node.op == "mul" and len(slopes) == 2:
         n = units(step.known[step.node.name])
         first, second = (1 + found[name].own * n for name in slopes)
@@ -215,8 +227,8 @@ def _own(step: Step, slopes: Mapping[str, float], found: Mapping[str, Fluctuatio
     return brought
 
 
-def _unevenness(step: Step, name: str) -> float:
-    """By how much numbers that a tensor is multiplied with leave fewer of its elements count."""
+def _weighted(step: Step, name: str, before: Fluctuation) -> float:
+    """Of a tensor that is multiplied with numbers: those of unlike size leave fewer of it count."""
     others = [n for _, n in step.node.refs() if n != name and n in step.graph.values]
     squares = [np.square(step.graph.values[n].astype(np.float64)) for n in others]
     means = [float(each.mean()) for each in squares]
@@ -225,7 +237,8 @@ def _unevenness(step: Step, name: str) -> float:
         for each, mean in zip(squares, means, strict=True)
         if mean > 0
     ]
-    return prod(ratios)
+    normal = 0.0 if before.fixed else scatter(step.known[name], before.chance)
+    return before.own + normal * (prod(ratios) - 1) * _peaked(before, normal)
 
 
 def _crossed(left: Moments, right: Moments, second: float) -> float:

@@ -136,8 +136,8 @@ def _products(values: tuple[float, ...], length: int) -> Array:
 def mixed(before: Moments, after: Moments, chance: float, levels: Levels | None = None) -> float:
     """What a sum over positions adds: by chance those of one draw are more or less alike, so that
     their sum is larger or smaller. Chance that the sum does not meet changes nothing."""
-    n = units(after)
-    return chance * n * max(scatter(after, 0.0, levels) - scatter(before), 0.0)
+    alike = units(after) * scatter(after, 0.0, levels) - units(before) * scatter(before)
+    return chance * max(alike, 0.0)
 
 
 def weighed(x: Moments, levels: Levels | None, chance: float, weights: Levels | None) -> float:

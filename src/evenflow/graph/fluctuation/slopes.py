@@ -25,6 +25,14 @@ def contracts(step: Step) -> bool:
     return step.node.op.startswith(CONTRACTIONS)
 
 
+def mixes(step: Step, found: Mapping[str, Fluctuation]) -> bool:
+    """Whether it is a sum by numbers that are the same in all draws: an adjacency, say."""
+    names = [name for _, name in step.node.refs() if name in found]
+    fixed = [found[name].fixed for name in names]
+    weights = any(name in step.graph.parameters for name in names)
+    return contracts(step) and not weights and any(fixed) and not all(fixed)
+
+
 def sources(step: Step, found: Mapping[str, Fluctuation]) -> list[str]:
     """Values that the operation reads and that fluctuate, once each. The weights of a sum are its
     result's own part, and none of them."""
