@@ -32,6 +32,7 @@ from evenflow.graph.visible import everything, visible
 
 NORMS = ("layer_norm", "rms_norm", "batch_norm", "group_norm", "instance_norm", "standardise")
 """Operations that divide by the size of what they read."""
+_PASSES = ORDER_ONLY | {"add", "sub"}
 _JOINS = ("cat", "concat", "stack", "hstack")
 
 
@@ -51,17 +52,19 @@ def _gathered(
     known: Known, node: Node, found: Mapping[str, Fluctuation], ahead: Mapping[str, Fluctuation]
 ) -> Fluctuation:
     """Of a sum of gradients that all users of a value send back, and of its own cotangent."""
+    users = [user for user in known.graph.users(node.name) if user.name in found]
     arriving = [
         _Sent(known, known.step(user), node.name, found[user.name], ahead).fluctuation()
-        for user in known.graph.users(node.name)
-        if user.name in found
+        for user in users
     ]
     total = sum(share for share, _ in arriving)
-    if node.name in known.graph.outputs:
-        gradient = known.gradients[node.name]
+    gradient = known.gradients.get(node.name)
+    if node.name in known.graph.outputs and gradient is not None:
         own = scatter(gradient)
         arriving.append((max(gradient.second - total, 0.0), Fluctuation(own=own)))
-        total = sum(share for share, _ in arriving)
+    elif gradient is not None:
+        arriving = _as_large(arriving, [user.op in _PASSES for user in users], gradient.second)
+    total = sum(share for share, _ in arriving)
     total = total or 1.0
     return Fluctuation(
         sum(share * f.shift for share, f in arriving) / total,
@@ -69,6 +72,19 @@ def _gathered(
         sum((share / total) ** 2 * f.own for share, f in arriving),
         min(sum(share * f.chance for share, f in arriving) / total, 1.0),
     )
+
+
+def _as_large(
+    arriving: list[tuple[float, Fluctuation]], exact: list[bool], second: float
+) -> list[tuple[float, Fluctuation]]:
+    """Shares such that they add up: those of rules that know nothing of levels make up the rest."""
+    passed = sum(share for (share, _), known in zip(arriving, exact, strict=True) if known)
+    others = sum(share for share, _ in arriving) - passed
+    factor = (second - passed) / others if others > 0 and second > passed else 1.0
+    return [
+        (share if known else share * factor, f)
+        for (share, f), known in zip(arriving, exact, strict=True)
+    ]
 
 
 def _named(gradient: Moments, value: Moments | None) -> Moments:
