@@ -11,8 +11,10 @@ from torch import nn
 from evenflow.graph.competition import competition
 from evenflow.graph.levels.levels import Levels, corrected, product, spread_out, together
 from evenflow.graph.levels.mixing import Mixing
+from evenflow.graph.levels.registry import Use, forward
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
+from evenflow.graph.rules import RULES, Step
 from evenflow.torch.derive import derive
 
 from ..tracing import traced
@@ -59,6 +61,30 @@ def test_how_alike_two_positions_are_enters_the_moments():
     moments, levels = corrected(x, Levels.along(np.ones(5), 1, SHAPE, kernel))
     assert moments.shared_positions == pytest.approx(12 * 0.5 / 20)
     assert levels.kernel == pytest.approx(kernel)
+
+
+@pytest.mark.parametrize(
+    ("norm", "taken"), [(nn.LayerNorm(WIDTH), 1.0), (nn.RMSNorm(WIDTH, eps=1e-5), 0.0)]
+)
+def test_a_mean_over_units_is_taken_off_kernels(norm, taken):
+    shape = (3, 5, WIDTH)
+    common = np.array([[0.4, 0.4], [0.3, 0.3], [0.1, 0.1]])  # of all units, by distance
+    own = np.array([[0.6, 0.0], [0.2, 0.0], [0.05, 0.0]])
+    axes = Moments.independent(shape=shape, roles=("examples", "positions", "units")).axes
+    x = Moments(0.0, np.broadcast_to((common + own)[None], (1, 3, 2)), axes)
+    trace, _ = traced(norm, torch.zeros(shape))
+    (node,) = trace.graph.nodes
+    (name,) = trace.graph.inputs
+    affine = {"weight": 1.0, "bias": 0.0}.items()
+    known = {key: Moments.constant(value, (WIDTH,)) for key, value in affine}
+    step = Step(trace.graph, node, known | {name: x}, {})
+    distance = np.minimum(np.abs(np.subtract.outer(np.arange(5), np.arange(5))), 2)
+    levels = Levels.along(np.ones(5), 1, shape, (common + own)[distance, 0])
+    result = RULES[node.op].forward(step)
+    found = forward(Use(step, {name: levels}), result)
+    left = (own + (1 - taken) * common)[distance, 0]
+    assert found.kernel == pytest.approx(left / left[0, 0], abs=0.02)
+    assert result.pairs[0, 2, 0] / result.second == pytest.approx(left[0, 2] / left[0, 0], abs=0.02)
 
 
 @given(st.floats(0.05, 0.95))

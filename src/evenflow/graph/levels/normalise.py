@@ -11,13 +11,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from evenflow.graph.levels.levels import Levels, product, spread_out
+from evenflow.graph.levels.levels import Levels, kernel_of, product, spread_out
 from evenflow.graph.levels.registry import Found, Use, one, register
-from evenflow.graph.rules.normalise import eps_of
+from evenflow.graph.moments import Array
+from evenflow.graph.rules.normalise import centred, eps_of
 from evenflow.graph.rules.registry import Arriving, Result
 
 _BY_CHANNEL = frozenset(["batch_norm", "instance_norm"])
 """These take all positions of a channel together."""
+_WHOLE = 0.999
+"""Of the second moment: where units have more in common, nothing is left to tell."""
 
 
 def _divides(use: Use, levels: Levels) -> bool:
@@ -47,8 +50,32 @@ def _normalised(use: Use, _result: Result) -> Levels | None:
     if levels is None or not _divides(use, levels):
         return levels
     size = np.maximum(_size(use, levels).values, 1e-9)
+    values = levels.values / size
     kernel = None if levels.kernel is None else levels.kernel / spread_out(size)
-    return levels.changed(levels.values / size, kernel)
+    common = _common(use, levels) if kernel is not None else None
+    if kernel is not None and common is not None and common[0, 0] < _WHOLE:
+        kernel = (kernel - common * spread_out(values)) / (1 - common[0, 0])
+    return levels.changed(values, kernel)
+
+
+def _common(use: Use, levels: Levels) -> Array | None:
+    """What taking off a mean over units takes of E[x·x′] of every two indices, over the second
+    moment; None where none is taken off, or not told."""
+    step = use.step
+    x, rank = step.of("input"), len(step.shape("input"))
+    if step.node.op == "layer_norm":
+        given = step.node.arguments.get("normalized_shape")
+        last = len(given) if isinstance(given, tuple) else 1
+        axes = tuple(range(rank - last, rank))
+    elif step.node.op == "standardise" and step.number("centre"):
+        axes = step.axes("dim")
+    else:
+        return None
+    rest = centred(x, axes)
+    before, after = (kernel_of(each, None, levels, x.shape) for each in (x, rest))
+    if before is None or after is None:
+        return None
+    return np.asarray(before - after * rest.second / x.second)
 
 
 def _normalised_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
