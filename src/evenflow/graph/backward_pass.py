@@ -11,15 +11,17 @@ from evenflow.graph.cross import Cross
 from evenflow.graph.cross_back import CrossBack
 from evenflow.graph.forward_pass import Forward, obstacle, require_finite
 from evenflow.graph.graph import Node
+from evenflow.graph.joined import summed
 from evenflow.graph.kinds import as_corrected, mean_of
 from evenflow.graph.kinds import backward as kinds_backward
 from evenflow.graph.levels import Levels
 from evenflow.graph.levels import backward as levels_backward
-from evenflow.graph.levels.levels import corrected, together
+from evenflow.graph.levels.levels import by_parts, together
 from evenflow.graph.levels.registry import Found
 from evenflow.graph.moments import Moments, roles_of
 from evenflow.graph.recurrences import Recurrence
 from evenflow.graph.rules import RULES
+from evenflow.graph.rules.passing import backwards
 from evenflow.graph.rules.registry import Arriving, Cotangents, Step
 
 _NO_GRADIENT = ("bool", "complex")
@@ -132,13 +134,13 @@ class Backward:
                 by_index[index] = self.levels[node.name]
             return
         arriving = self._cotangent(node)
-        gradients = self.forward.derived(node, lambda rule, step: rule.backward(step, arriving))
+        gradients = self.forward.derived(node, lambda rule, step: backwards(rule, step, arriving))
         sent = levels_backward(self.forward.use(node), arriving, self._levels_of(node), gradients)
         kinds = self._kinds(node, step, arriving, gradients)
         for name, moments in gradients.items():
             own = kinds.get(name, ())
             found = mean_of(own, moments) if own else moments
-            moments, levels = corrected(found, sent.get(name))
+            moments, levels = by_parts(found, sent.get(name))
             own = as_corrected(own, found, moments)
             require_finite(moments, "gradients")
             if name in self.floats:
@@ -175,12 +177,12 @@ class Backward:
         kinds: tuple[Moments, ...] = (),
     ) -> None:
         known = self.gradients.get(name)
-        total = moments if known is None else known.plus(moments)
+        total = moments if known is None else summed(known, moments)
         if known is not None and total.second > 0:
             share = known.second / total.second
             parts = [(share, self.levels.pop(name, None), known), (1 - share, levels, moments)]
             levels = together(parts, total.shape)
-        self.gradients[name], levels = corrected(_not_negative(total), levels)
+        self.gradients[name], levels = by_parts(_not_negative(total), levels)
         if levels is not None:
             self.levels[name] = levels
         if name not in self.graph.parameters:
@@ -193,8 +195,8 @@ class Backward:
         if known is not None and (before or kinds):
             count = len(before or kinds)
             pairs = zip(before or (known,) * count, kinds or (moments,) * count, strict=True)
-            kinds = tuple(one.plus(other) for one, other in pairs)
-            moments = known.plus(moments)
+            kinds = tuple(summed(one, other) for one, other in pairs)
+            moments = summed(known, moments)
         if kinds:
             self.kinds[name] = as_corrected(kinds, moments, self.gradients[name])
 

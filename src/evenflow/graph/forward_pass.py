@@ -13,11 +13,12 @@ from evenflow.graph.kinds import KnownKinds, as_corrected, mean_of, told_togethe
 from evenflow.graph.kinds import forward as kinds_forward
 from evenflow.graph.levels import Levels
 from evenflow.graph.levels import forward as levels_forward
-from evenflow.graph.levels.levels import corrected
+from evenflow.graph.levels.levels import by_parts, corrected
 from evenflow.graph.levels.registry import Several, Use
 from evenflow.graph.moments import Moments
 from evenflow.graph.recurrences import Recurrence, units
 from evenflow.graph.rules import RULES, Rule, Step
+from evenflow.graph.rules.passing import forwards
 from evenflow.graph.rules.registry import Result
 from evenflow.graph.sampler import Sampler
 
@@ -72,7 +73,7 @@ class Forward:
             self.blocked[node.name] = reason
 
     def _derive(self, node: Node) -> None:
-        result = self.derived(node, _rule_forward)
+        result = self.derived(node, forwards)
         kinds: tuple[Moments, ...] = ()
         if node.name not in self.sampled and isinstance(result, Moments):
             kinds = kinds_forward(RULES[node.op], self.step(node), result, self.kinds)
@@ -92,7 +93,8 @@ class Forward:
                 self.levels_of_several[node.name] = tuple(levels for _, levels in pairs)
             return tuple(moments for moments, _ in pairs)
         assert not isinstance(found, tuple)
-        moments, levels = corrected(result, found)
+        by_channel = node.op in RULES and RULES[node.op].by_channel
+        moments, levels = (by_parts if by_channel else corrected)(result, found)
         if levels is not None:
             self.levels[node.name] = levels
         return moments
@@ -138,7 +140,7 @@ class Forward:
         """
         if node.dtype == "bool" and node.op in RULES:
             with suppress(NoRuleError, ActivationError):
-                self._enter(node, RULES[node.op].forward(self.step(node)))
+                self._enter(node, forwards(RULES[node.op], self.step(node)))
         elif node.dtype.startswith("complex") and self.sample is None:
             self.blocked[node.name] = obstacle(node, NoRuleError(f"no rule for {node.op!r}"))
 
@@ -153,10 +155,6 @@ class Forward:
         if isinstance(result, tuple):
             self.several[node.name] = result
         self.known[node.name] = several[0]
-
-
-def _rule_forward(rule: Rule, step: Step) -> Result:
-    return rule.forward(step)
 
 
 def _by_rule(node: Node, step: Step, by: Callable[[Rule, Step], _T]) -> _T:

@@ -11,6 +11,7 @@ strangers (pixels) has further entries, one for each distance, the last for all 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -20,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from evenflow.graph import pairs as pairing
+from evenflow.graph.law import Law, shape_of
+from evenflow.graph.lean import Lean
 
 Array = npt.NDArray[np.float64]
 Role = Literal["examples", "positions", "units"]
@@ -34,6 +37,17 @@ class Atom(NamedTuple):
 
 Axes = tuple[tuple[Atom, ...], ...]
 """For each axis of the tensor the atoms that it consists of; none for an axis of length 1."""
+
+
+class Parts(NamedTuple):
+    """What a tensor was joined of, along one of its axes (``graph.joined``)."""
+
+    axis: int
+    each: tuple[Moments, ...]
+
+    def scaled(self, factor: float) -> Parts:
+        """Of ``factor`` times the tensor."""
+        return Parts(self.axis, tuple(part.scaled(factor) for part in self.each))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +71,15 @@ class Moments:
     """Of a parameter, E[(x − m)⁴] over the variance squared; of values it says nothing."""
     kinds: tuple[Moments, ...] = ()
     """Of an input whose examples differ: Moments of each kind of them (``graph.kinds``)."""
+    law: Law | None = None
+    """How elements are distributed around the mean; None: normally. Given to values by the pass
+    forwards alone (``rules.registry``), and read by ``graph.through``."""
+    lean: Lean | None = None
+    """Of a gradient: how it depends on the value that it is of; None: not. Given to gradients by
+    the pass backwards alone."""
+
+    parts: Parts | None = None
+    """The tensors that it was joined of, as long as nothing has mixed them."""
 
     @property
     def second(self) -> float:
@@ -67,6 +90,16 @@ class Moments:
     def variance(self) -> float:
         """q − m², over all elements."""
         return self.second - self.mean**2
+
+    @property
+    def deviation(self) -> float:
+        """√(q − m²)"""
+        return math.sqrt(max(self.variance, 0.0))
+
+    @property
+    def at_nodes(self) -> Array:
+        """What an element is, as a function of a standard normal number (``graph.law``)."""
+        return np.asarray(self.mean + self.deviation * shape_of(self.law))
 
     @property
     def shared_examples(self) -> float:
@@ -113,7 +146,10 @@ class Moments:
 
     def scaled(self, factor: float) -> Moments:
         """Moments of ``factor`` · x."""
-        return replace(self, mean=factor * self.mean, pairs=factor**2 * self.pairs)
+        law = self.law.reflected() if self.law is not None and factor < 0 else self.law
+        parts = None if self.parts is None else self.parts.scaled(factor)
+        pairs = factor**2 * self.pairs
+        return replace(self, mean=factor * self.mean, pairs=pairs, law=law, parts=parts)
 
     def plus(self, other: Moments) -> Moments:
         """Of the sum with an independent tensor, broadcast: E[x·x′] add, and 2 m_x m_y."""

@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
+from evenflow.graph.law import Law, hermite, summed_series, underlying
+from evenflow.graph.lean import Lean, of_slope
 from evenflow.graph.moments import Array, Moments
 from evenflow.theory.activations import Activation
 from evenflow.theory.activations.activation import Curve
-from evenflow.theory.gain import Gain, gain
+from evenflow.theory.gain import gain
 
-_DEGREES = 48
-_REST = 72
-"""The degree that stands for all higher ones: those of a kink fall off slowly."""
-_END, _POINTS = 9.5, 3002
-"""An even number of nodes, so that a kink at 0 lies between two of them."""
 _CLOSED = 1e-3
 """Of the largest: a product of slopes below this leaves nothing of a gradient."""
 _EVEN = 1e-6
@@ -48,11 +45,39 @@ def through(z: Moments, activation: Activation) -> Moments:
     )
 
 
-def slopes(z: Moments, activation: Activation) -> Array:
-    """E[φ′(z)φ′(z′)] for every pair: what an activation does to the pairs of a gradient."""
+def law_through(z: Moments, activation: Activation) -> Law:
+    """How φ(z) is distributed."""
+    return Law(lambda: _at_nodes(z, activation.function))
+
+
+def lean_through(z: Moments, activation: Activation, lean: Lean | None) -> Lean:
+    """How the gradient of z depends on it, given how that of φ(z) does."""
+
+    def slope() -> Array:
+        return _at_nodes(z, activation.derivative)
+
+    return of_slope(slope) if lean is None else lean.times(slope)
+
+
+def slopes(z: Moments, activation: Activation, lean: Lean | None = None) -> Array:
+    """E[φ′(z)φ′(z′)] for every pair: what an activation does to the pairs of a gradient, which may
+    itself lean on φ(z)."""
     if z.spread < _EVEN:
-        return _slopes(z, activation)
-    return np.asarray(sum(weight * _slopes(part, activation) for weight, part in _norms(z)))
+        return _slopes(z, activation, lean)
+    return np.asarray(sum(weight * _slopes(part, activation, lean) for weight, part in _norms(z)))
+
+
+def leant(z: Moments, values: Array, lean: Lean) -> Array:
+    """E[δδ′·f(z)f(z′)]/E[δδ′] for every pair, δ a gradient that leans on z, f given by its
+    ``values`` at the nodes of z's law. 0 where no gradient is left."""
+    second, factor = lean.profile
+    both = factor * values
+    products = _series(z, both, _mean(both**2))
+    alone = _series(z, factor, 1.0)
+    known = np.abs(alone) > _CLOSED * float(np.max(np.abs(alone)))
+    found = np.where(known, products / np.where(known, alone, 1.0), 0.0)
+    found.flat[0] = _mean(second * values**2)
+    return found
 
 
 def square_pairs(z: Moments, activation: Activation) -> Array:
@@ -65,29 +90,9 @@ def slope_pairs(z: Moments, activation: Activation) -> Array:
     return _relative_pairs(z, activation.derivative, operating(z, activation).backward)
 
 
-def leaning(z: Moments, activation: Activation) -> Array:
-    """E[φ′(z)ẑ φ′(z′)ẑ′]/E[φ′(z)φ′(z′)] for every pair, ẑ the standardised z: the slope leaves more
-    of a gradient at some values than at others. 0 where no slope is left."""
-    spread, mean = math.sqrt(max(z.variance, 1e-300)), z.mean
-
-    def moved(values: Array) -> Array:
-        return np.asarray(activation.derivative(values) * (values - mean) / spread)
-
-    t, projector = _hermite()
-    with np.errstate(all="ignore"):
-        values = np.nan_to_num(moved(mean + spread * t))
-    products = _series(z, moved, float(values**2 @ projector[:, 0]))
-    open_ = _slopes(z, activation)
-    known = np.abs(open_) > _CLOSED * float(np.max(np.abs(open_)))
-    return np.where(known, products / np.where(known, open_, 1.0), 0.0)
-
-
 def mean_slope(z: Moments, activation: Activation) -> float:
     """E[φ′(z)]"""
-    t, projector = _hermite()
-    with np.errstate(all="ignore"):
-        values = np.nan_to_num(activation.derivative(z.mean + math.sqrt(max(z.variance, 0.0)) * t))
-    return float(values @ projector[:, 0])
+    return _mean(_at_nodes(z, activation.derivative))
 
 
 def across(z: Moments, y: Moments, pairs: Array, activation: Activation) -> Array:
@@ -103,29 +108,16 @@ def slopes_across(z: Moments, y: Moments, pairs: Array, activation: Activation) 
 def _across(z: Moments, y: Moments, pairs: Array, curve: Curve) -> Array:
     scale = math.sqrt(max(z.variance, 0.0) * max(y.variance, 0.0))
     correlation = np.clip((pairs - z.mean * y.mean) / max(scale, 1e-300), -1.0, 1.0)
-    t, projector = _hermite()
-    with np.errstate(all="ignore"):
-        one, other = (
-            np.nan_to_num(curve(x.mean + math.sqrt(max(x.variance, 0.0)) * t)) @ projector
-            for x in (z, y)
-        )
-    found = np.zeros_like(correlation)
-    for product in (one * other)[::-1]:
-        found = found * correlation + product
-    return found
+    correlation = underlying(correlation, z.law, y.law)
+    one, other = (_at_nodes(x, curve) @ hermite()[1] for x in (z, y))
+    return summed_series(one * other, 0.0, correlation)
 
 
 def _relative_pairs(z: Moments, curve: Curve, second: float) -> Array:
     if z.variance <= 1e-12 * max(z.second, 1e-300) or second <= 0:
         return np.zeros_like(z.pairs)
-
-    def squared(values: Array) -> Array:
-        return np.asarray(curve(values) ** 2)
-
-    t, projector = _hermite()
-    with np.errstate(all="ignore"):
-        values = np.nan_to_num(squared(z.mean + math.sqrt(z.variance) * t))
-    return np.asarray(_series(z, squared, float(values**2 @ projector[:, 0])) / second**2 - 1)
+    values = np.nan_to_num(_at_nodes(z, curve) ** 2)
+    return np.asarray(_series(z, values, _mean(values**2)) / second**2 - 1)
 
 
 def _norms(z: Moments) -> list[tuple[float, Moments]]:
@@ -145,46 +137,58 @@ def _norms(z: Moments) -> list[tuple[float, Moments]]:
 
 def _through(z: Moments, activation: Activation) -> Moments:
     at = operating(z, activation)
-    pairs = _series(z, activation.function, at.second)
+    pairs = _series(z, _at_nodes(z, activation.function), at.second)
     return replace(z, mean=at.mean, pairs=pairs, hidden=None)
 
 
-def _slopes(z: Moments, activation: Activation) -> Array:
-    return _series(z, activation.derivative, operating(z, activation).backward)
+def _slopes(z: Moments, activation: Activation, lean: Lean | None) -> Array:
+    slope = _at_nodes(z, activation.derivative)
+    if lean is not None:
+        return leant(z, slope, lean)
+    return _series(z, slope, operating(z, activation).backward)
 
 
-def operating(z: Moments, activation: Activation) -> Gain:
-    """The gains at the point where ``z`` stands."""
-    return gain(activation, q=max(z.second, z.mean**2), mean=z.mean)
+class Operating(NamedTuple):
+    """Expectations of an activation where a tensor stands."""
+
+    mean: float
+    second: float
+    forward: float
+    """E[φ²]/q"""
+    backward: float
+    """E[φ′²]"""
 
 
-def _series(z: Moments, curve: Curve, total: float) -> Array:
-    """Σ c_k² ρ^k for every pair, c_k the Hermite coefficients of ``curve``, Σ c_k² = ``total``."""
+def operating(z: Moments, activation: Activation) -> Operating:
+    """E[φ], E[φ²] and E[φ′²] where ``z`` stands: exact for a normal tensor."""
+    if z.law is None:
+        at = gain(activation, q=max(z.second, z.mean**2), mean=z.mean)
+        return Operating(at.mean, at.second, at.forward, at.backward)
+    values, slope = (_at_nodes(z, c) for c in (activation.function, activation.derivative))
+    second = _mean(values**2)
+    return Operating(_mean(values), second, second / max(z.second, 1e-300), _mean(slope**2))
+
+
+def _series(z: Moments, values: Array, total: float) -> Array:
+    """Σ c_k² ρ^k for every pair, c_k the Hermite coefficients of what has these ``values`` at the
+    nodes, Σ c_k² = ``total``."""
     variance = z.variance
     if variance <= 1e-12 * max(z.second, 1e-300):
         return np.full_like(z.pairs, total)
     correlation = np.clip((z.pairs - z.mean**2) / variance, -1.0, 1.0)
-    t, projector = _hermite()
-    with np.errstate(all="ignore"):
-        values = curve(z.mean + math.sqrt(variance) * t)
-    shares = (np.nan_to_num(values) @ projector) ** 2
+    correlation = underlying(correlation, z.law, z.law)
+    shares = (values @ hermite()[1]) ** 2
     kept = shares.sum()
     if kept > total > 0:
         shares *= total / kept
-    rest = max(total - shares.sum(), 0.0)
-    found = np.zeros_like(correlation)
-    for share in shares[::-1]:
-        found = found * correlation + share
-    return np.asarray(found + rest * correlation**_REST)
+    return summed_series(shares, total - shares.sum(), correlation)
 
 
-@lru_cache(maxsize=1)
-def _hermite() -> tuple[Array, Array]:
-    """Nodes t, and weights by which values at the nodes become Hermite coefficients."""
-    t = np.linspace(-_END, _END, _POINTS)
-    density = np.exp(-0.5 * t * t)
-    density /= density.sum()
-    columns = [np.ones_like(t), t]
-    for k in range(1, _DEGREES):  # normalised: h_{k+1} = (t h_k − √k h_{k−1}) / √(k+1)
-        columns.append((t * columns[-1] - math.sqrt(k) * columns[-2]) / math.sqrt(k + 1))
-    return t, density[:, None] * np.stack(columns, axis=1)
+def _at_nodes(z: Moments, curve: Curve) -> Array:
+    with np.errstate(all="ignore"):
+        values = curve(z.at_nodes)
+    return np.asarray(np.nan_to_num(values))
+
+
+def _mean(values: Array) -> float:
+    return float(values @ hermite()[1][:, 0])

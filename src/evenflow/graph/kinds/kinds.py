@@ -23,7 +23,7 @@ from math import prod, sqrt
 import numpy as np
 
 from evenflow.graph import pairs as pairing
-from evenflow.graph.moments import Array, Axes, Moments
+from evenflow.graph.moments import Array, Axes, Moments, Parts
 from evenflow.graph.rules.normalise import told_apart
 
 _NOTHING = 1e-150
@@ -47,7 +47,17 @@ def mean_of(kinds: Kinds, whole: Moments) -> Moments:
     )
     spread, of_examples = spreads
     mean = float(np.mean([kind.mean for kind in kinds]))
-    return replace(whole, mean=mean, pairs=pairs, spread=spread, spread_examples=of_examples)
+    found = replace(whole, mean=mean, pairs=pairs, spread=spread, spread_examples=of_examples)
+    return replace(found, parts=_mean_of_parts(kinds, whole.parts))
+
+
+def _mean_of_parts(kinds: Kinds, whole: Parts | None) -> Parts | None:
+    """Of what all kinds were joined of (``graph.joined``)."""
+    each = [kind.parts.each for kind in kinds if kind.parts is not None]
+    if whole is None or len(each) < len(kinds):
+        return None
+    parts = zip(zip(*each, strict=True), whole.each, strict=True)
+    return Parts(whole.axis, tuple(mean_of(*pair) for pair in parts))
 
 
 def told_together(x: Moments) -> Moments:

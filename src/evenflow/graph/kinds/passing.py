@@ -6,10 +6,12 @@ from collections import ChainMap
 from dataclasses import replace
 from typing import cast
 
+from evenflow.graph.joined import apart, marked, with_parts
 from evenflow.graph.kinds.batch import by_batch, by_batch_back
 from evenflow.graph.kinds.kinds import Kinds, dim_of_examples, examples_in
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.normalise import batch_axes
+from evenflow.graph.rules.passing import CHANNELS, Part, backwards, by_part, forwards
 from evenflow.graph.rules.registry import Cotangents, Rule, Step
 
 _APART = frozenset([
@@ -51,9 +53,9 @@ def forward(rule: Rule, step: Step, result: Moments, values: KnownKinds) -> Kind
         return ()
     axes = batch_axes(step)
     if axes:
-        return by_batch(step, axes, values.known[step.name("input")], result)
+        return _by_batch(rule, step, axes, values.known[step.name("input")], result)
     count = len(values.known[read[0]])
-    found = (rule.forward(values.reading(step, kind)) for kind in range(count))
+    found = (forwards(rule, values.reading(step, kind)) for kind in range(count))
     return tuple(each for each in found if isinstance(each, Moments))
 
 
@@ -74,16 +76,49 @@ def backward(
     axes, name = batch_axes(step), step.name("input")
     if axes:
         known = values.known.get(name, ())
-        return {
-            name: by_batch_back(step, axes, arriving or (cotangent,) * count, known, sent[name])
-        }
+        every = arriving or (cotangent,) * count
+        return {name: _by_batch_back(rule, step, axes, every, known, sent[name])}
     found = [
-        rule.backward(values.reading(step, kind), arriving[kind] if arriving else cotangent)
+        backwards(rule, values.reading(step, kind), arriving[kind] if arriving else cotangent)
         for kind in range(count)
     ]
     # A parameter's gradient is a sum over all examples, of which a kind has but its own.
     own = [name for name in sent if name not in step.graph.parameters]
     return {name: tuple(kind[name] for kind in found) for name in own}
+
+
+def _by_batch(
+    rule: Rule, step: Step, axes: tuple[int, ...], kinds: Kinds, result: Moments
+) -> Kinds:
+    """Part by part of what the channels were joined of."""
+    if result.parts is None:
+        found = by_batch(step, axes, kinds, result)
+        return tuple(marked(kind, law=result.law) for kind in found)
+    each = [
+        _by_batch(rule, own, axes, tuple(_part(kind, own) for kind in kinds), _part(result, own))
+        for own in by_part(rule, step)
+    ]
+    return tuple(with_parts(parts, CHANNELS) for parts in zip(*each, strict=True))
+
+
+def _by_batch_back(
+    rule: Rule, step: Step, axes: tuple[int, ...], arriving: Kinds, known: Kinds, sent: Moments
+) -> Kinds:
+    if sent.parts is None:
+        return by_batch_back(step, axes, arriving, known, sent)
+    steps, each = list(by_part(rule, step)), []
+    sizes = [own.size for own in steps]
+    arrived = [apart(kind, CHANNELS, sizes) for kind in arriving]
+    for own in steps:
+        values = tuple(_part(kind, own) for kind in known)
+        gradients = tuple(parts[own.index] for parts in arrived)
+        each.append(by_batch_back(own, axes, gradients, values, _part(sent, own)))
+    return tuple(with_parts(parts, CHANNELS) for parts in zip(*each, strict=True))
+
+
+def _part(x: Moments, own: Part) -> Moments:
+    assert x.parts is not None
+    return x.parts.each[own.index]
 
 
 def _keeps_apart(step: Step, result: Moments, read: list[str]) -> bool:

@@ -174,6 +174,26 @@ def corrected(moments: Moments, levels: Levels | None) -> tuple[Moments, Levels 
     return moments, None if even else levels
 
 
+def by_parts(moments: Moments, levels: Levels | None) -> tuple[Moments, Levels | None]:
+    """As ``corrected``, but what a tensor was joined of tells its levels along that axis, and its
+    Moments have them already."""
+    if moments.parts is None:
+        return corrected(moments, levels)
+    if levels is None or levels.axis(moments.shape) == moments.parts.axis:
+        return moments, _of_parts(moments)
+    return corrected(moments, levels)
+
+
+def _of_parts(moments: Moments) -> Levels | None:
+    if moments.parts is None or moments.second <= 0:
+        return None
+    axis, each = moments.parts
+    levels = [part.second / moments.second for part in each]
+    values = np.repeat(levels, [part.shape[axis] for part in each])
+    even = float(np.abs(values - 1).max()) < _EVEN
+    return None if even else Levels.along(values, axis, moments.shape)
+
+
 def _alike_as(x: Moments, levels: Levels, kernel: Array) -> Moments:
     """Moments whose pairs of two indices are what the kernel says, by their distance."""
     axis = levels.axis(x.shape)

@@ -145,11 +145,12 @@ def _joined(use: Use, result: Result) -> Levels | None:
     return _all(x, parts, axis, shape, whole)
 
 
-def _joined_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
+def _joined_back(use: Use, cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
+    shape, axis = use.step.node.shape, joined_axis(use.step)
     if not isinstance(levels, Levels):
         return {}
-    shape = use.step.node.shape
-    axis = joined_axis(use.step)
+    if one(cotangent).parts is not None and levels.axis(shape) == axis:
+        return {}  # the parts are taken apart with the size that they have
     found, start = {}, 0
     for name in use.step.names("tensors"):
         sizes = use.step.graph.shape(name)

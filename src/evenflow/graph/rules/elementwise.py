@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from evenflow.errors import NoRuleError
 from evenflow.graph.cross import Cross, product
+from evenflow.graph.law import Law, hermite, mixed_law, summed_law
 from evenflow.graph.layout import expanded, gathered, reshaped, sliced
+from evenflow.graph.lean import Lean, of_term, turned
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.extremes import passed_by_extreme
 from evenflow.graph.rules.normalise import products_of
-from evenflow.graph.rules.pooling import passed_by_maximum
-from evenflow.graph.rules.registry import Cotangents, Step, no_gradient, register
+from evenflow.graph.rules.registry import Cotangents, Step, kept, no_gradient, register
 from evenflow.graph.rules.shape import scattered
-from evenflow.graph.through import slopes, through
+from evenflow.graph.through import law_through, lean_through, slopes, through
 from evenflow.theory.activations import Activation, find
+
+_SAME = 1e-9
+"""A variance below this share of the second moment is none."""
 
 
 def _fused(step: Step) -> Activation:
@@ -26,11 +31,12 @@ def _fused(step: Step) -> Activation:
 def _sloped(step: Step, activation: Activation, cotangent: Moments) -> Moments:
     """φ′(z)·δ"""
     z = step.of("input")
-    return cotangent.times(replace(z, mean=0.0, pairs=slopes(z, activation), spread=0.0))
+    passed = slopes(z, activation, cotangent.lean)
+    return cotangent.times(replace(z, mean=0.0, pairs=passed, spread=0.0))
 
 
 def _activation_back(step: Step, cotangent: Moments) -> Cotangents:
-    passed = passed_by_maximum(step) or passed_by_extreme(step)
+    passed = passed_by_extreme(step)
     if passed is not None:
         return {step.name("input"): cotangent.times(passed)}
     return {step.name("input"): _sloped(step, _fused(step), cotangent)}
@@ -40,6 +46,11 @@ register(
     "activation",
     forward=lambda step: through(step.of("input"), _fused(step)),
     backward=_activation_back,
+    law=lambda step: law_through(step.of("input"), _fused(step)),
+    leans=lambda step, cotangent: {
+        step.name("input"): lean_through(step.of("input"), _fused(step), cotangent.lean)
+    },
+    by_channel=True,
 )
 
 
@@ -93,7 +104,12 @@ def _prelu_back(step: Step, cotangent: Moments) -> Cotangents:
     return found | {step.name("weight"): reshaped(gathered(gathers, whole), weight)}
 
 
-register("prelu", forward=_prelu_forward, backward=_prelu_back)
+register(
+    "prelu",
+    forward=_prelu_forward,
+    backward=_prelu_back,
+    law=lambda step: law_through(step.of("input"), _prelu(step)),
+)
 
 
 def _sum(step: Step, of_input: float, of_other: float) -> Moments:
@@ -120,20 +136,49 @@ def _sum_back(step: Step, cotangent: Moments, of_input: float, of_other: float) 
     return step.total(("input", cotangent.scaled(of_input)), ("other", cotangent.scaled(of_other)))
 
 
+def _law_of_sum(step: Step, of_input: float, of_other: float) -> Law | None:
+    if step.has("input") and step.name("input") == step.name("other"):
+        return step.of("input").law
+    terms = (step.of("input").scaled(of_input), step.of("other").scaled(of_other))
+    return summed_law(*((x.deviation, x.law) for x in terms))
+
+
+def _leans_of_terms(
+    step: Step, cotangent: Moments, of_input: float, of_other: float
+) -> dict[str, Lean | None]:
+    lean, shape = cotangent.lean, step.node.shape
+    if lean is None or not step.has("input") or not step.has("other"):
+        return {} if lean is None else {step.name(a): lean for a in ("input",) if step.has(a)}
+    first, second = of_input * step.of("input").at_nodes, of_other * step.of("other").at_nodes
+    total = step.known[step.node.name].at_nodes
+    terms = (("input", first, second), ("other", second, first))
+    return {
+        step.name(argument): of_term(lean, total, term, rest)
+        for argument, term, rest in terms
+        if step.shape(argument) == shape
+    }
+
+
 register(
     "add",
     forward=lambda step: _sum(step, 1.0, step.number("alpha", 1.0)),
     backward=lambda step, cotangent: _sum_back(step, cotangent, 1.0, step.number("alpha", 1.0)),
+    law=lambda step: _law_of_sum(step, 1.0, step.number("alpha", 1.0)),
+    leans=lambda step, cotangent: _leans_of_terms(step, cotangent, 1.0, step.number("alpha", 1.0)),
 )
 register(
     "sub",
     forward=lambda step: _sum(step, 1.0, -step.number("alpha", 1.0)),
     backward=lambda step, cotangent: _sum_back(step, cotangent, 1.0, -step.number("alpha", 1.0)),
+    law=lambda step: _law_of_sum(step, 1.0, -step.number("alpha", 1.0)),
+    leans=lambda step, cotangent: _leans_of_terms(step, cotangent, 1.0, -step.number("alpha", 1.0)),
 )
 register(
     "rsub",
     forward=lambda step: _sum(step, -step.number("alpha", 1.0), 1.0),
     backward=lambda step, cotangent: _sum_back(step, cotangent, -step.number("alpha", 1.0), 1.0),
+    law=lambda step: _law_of_sum(step, -step.number("alpha", 1.0), 1.0),
+    leans=lambda step, cotangent: _leans_of_terms(step, cotangent, -step.number("alpha", 1.0), 1.0),
 )
 
 
@@ -151,15 +196,48 @@ def _times_back(step: Step, cotangent: Moments) -> Cotangents:
     if not step.has("input") or not step.has("other"):
         return step.total(("input", cotangent.times(y)), ("other", cotangent.times(x)))
     return step.total(
-        ("input", products_of(step, cotangent, y, x.mean**2 * y.variance)),
-        ("other", products_of(step, cotangent, x, y.mean**2 * x.variance)),
+        ("input", products_of(cotangent, y, _lean_on_factor(step, cotangent, y, x))),
+        ("other", products_of(cotangent, x, _lean_on_factor(step, cotangent, x, y))),
     )
+
+
+def _lean_on_factor(step: Step, cotangent: Moments, factor: Moments, by: Moments) -> Lean | None:
+    """As a term of their product that goes with the mean of the other; the rest is taken as
+    normal."""
+    whole = step.of_value(step.node.name)
+    if cotangent.lean is None or not by.mean or not factor.deviation:
+        return None
+    term = by.mean * (factor.at_nodes - factor.mean)
+    rest = math.sqrt(max(whole.variance - by.mean**2 * factor.variance, 0.0))
+    return of_term(cotangent.lean, whole.at_nodes, term, whole.mean + rest * hermite()[0])
+
+
+def _law_of_product(step: Step) -> Law | None:
+    """That of one factor where the other is the same everywhere."""
+    for x, factor in (
+        (step.of(a), step.of(b)) for a, b in (("input", "other"), ("other", "input"))
+    ):
+        if x.law is not None and factor.variance <= _SAME * factor.second:
+            return x.scaled(factor.mean).law
+    return None
+
+
+def _leans_of_product(step: Step, cotangent: Moments) -> dict[str, Lean | None]:
+    """On a factor where the other is the same everywhere."""
+    found: dict[str, Lean | None] = {}
+    for argument, other in (("input", "other"), ("other", "input")):
+        factor = step.of(other)
+        if cotangent.lean is not None and factor.variance <= _SAME * factor.second:
+            found[step.name(argument)] = turned(cotangent.lean, factor.mean)
+    return found
 
 
 register(
     "mul",
     forward=_times,
     backward=_times_back,
+    law=_law_of_product,
+    leans=_leans_of_product,
 )
 
 
@@ -167,6 +245,8 @@ register(
     "neg",
     forward=lambda step: step.of("input").scaled(-1),
     backward=lambda step, cotangent: {step.name("input"): cotangent},
+    law=lambda step: step.of("input").scaled(-1).law,
+    leans=lambda step, cotangent: {step.name("input"): turned(cotangent.lean, -1.0)},
 )
 
 
@@ -183,6 +263,13 @@ def _masks(step: Step, like: Moments, *, by_channel: bool) -> Moments | None:
     return Moments.independent(1.0, 1 / (1 - dropped), masked)
 
 
+def _law_of_dropped(step: Step) -> Law | None:
+    x, dropped = step.of("input"), step.number("p")
+    if not step.number("train") or not 0 < dropped < 1:
+        return x.law
+    return mixed_law([(dropped, 0.0, 0.0, None), (1 - dropped, x.mean, x.deviation, x.law)])
+
+
 def _dropout(operation: str, *, by_channel: bool) -> None:
     def dropped(step: Step, x: Moments) -> Moments:
         masks = _masks(step, x, by_channel=by_channel)
@@ -192,6 +279,7 @@ def _dropout(operation: str, *, by_channel: bool) -> None:
         operation,
         forward=lambda step: dropped(step, step.of("input")),
         backward=lambda step, cotangent: {step.name("input"): dropped(step, cotangent)},
+        law=_law_of_dropped,
     )
 
 
@@ -216,4 +304,4 @@ register(
     forward=lambda step: expanded(step.of("fill_value"), step.node.shape),
     backward=no_gradient,
 )
-register("detach", forward=lambda step: step.of("input"), backward=no_gradient)
+register("detach", forward=lambda step: step.of("input"), backward=no_gradient, law=kept)

@@ -1,10 +1,11 @@
-"""Tensors joined along an axis, and padded: pairs within a part, and pairs across parts."""
+"""Tensors joined along an axis (``graph.joined``), and padded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from math import isfinite, prod
 from typing import Literal
 
@@ -12,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evenflow.errors import NoRuleError
-from evenflow.graph import pairs as pairing
+from evenflow.graph.joined import marked, parts_of, summed, with_parts
 from evenflow.graph.layout import reshaped, sliced, unsqueezed
-from evenflow.graph.moments import Atom, Moments, Role, aligned
+from evenflow.graph.moments import Moments
 from evenflow.graph.resample import resampled
 from evenflow.graph.rules.registry import Cotangents, Step, register
 from evenflow.graph.taps import Reads
@@ -25,41 +26,17 @@ def joined_axis(step: Step) -> int:
     return int(step.number("dim")) % max(len(step.node.shape), 1)
 
 
-def _each(step: Step) -> list[tuple[Moments, int]]:
-    """The joined tensors, a stacked one with the new axis, and their sizes along it."""
-    axis = joined_axis(step)
-    found = []
-    for name in step.names("tensors"):
-        x = step.of_value(name)
-        x = unsqueezed(x, axis) if step.node.op == "stack" else x
-        if prod(x.shape):
-            found.append((x, x.shape[axis]))
-    return found
+def _each(step: Step) -> list[tuple[str, Moments]]:
+    """The joined tensors, a stacked one with the new axis; an empty one is left out."""
+    axis, stacked = joined_axis(step), step.node.op == "stack"
+    each = [(name, step.of_value(name)) for name in step.names("tensors")]
+    return [(name, unsqueezed(x, axis) if stacked else x) for name, x in each if prod(x.shape)]
 
 
 def _joined(step: Step) -> Moments:
-    """The mean over all pairs; of elements of two different tensors only the means are alike."""
-    axis, parts = joined_axis(step), _each(step)
-    size = sum(count for _, count in parts)
-    if len(parts) == 1:
-        return parts[0][0]
-    mean = sum(x.mean * count for x, count in parts) / size
-    across = (mean * size) ** 2 - sum((x.mean * count) ** 2 for x, count in parts)
-    ordered_pairs = size * (size - 1)
-    same = other = Moments.constant(0.0, (1,) * len(step.node.shape))
-    for x, count in parts:
-        alike, unlike = _along(x, axis)
-        same = _added(same, alike, count / size)
-        other = _added(other, unlike, count * (count - 1) / ordered_pairs)
-    other = _added(
-        other, Moments.constant(1.0, (1,) * len(step.node.shape)), across / ordered_pairs
-    )
-    a, b, axes = aligned(same, other)
-    a, b = np.broadcast_arrays(a, b)
-    before = sum(len(each) for each in axes[:axis])
-    role: Role = next((x.axes[axis][0].role for x, _ in parts if x.axes[axis]), "positions")
-    axes = (*axes[:axis], (Atom(size, role),), *axes[axis + 1 :])
-    return Moments(mean, np.stack([a, b], axis=before), axes, _hidden(step, axis))
+    axis = joined_axis(step)
+    parts = [part for _, x in _each(step) for part in parts_of(x, axis)]
+    return replace(with_parts(parts, axis), hidden=_hidden(step, axis))
 
 
 def _hidden(step: Step, axis: int) -> npt.NDArray[np.bool_] | None:
@@ -72,37 +49,29 @@ def _hidden(step: Step, axis: int) -> npt.NDArray[np.bool_] | None:
     return np.concatenate(each, axis=axis)
 
 
-def _along(x: Moments, axis: int) -> tuple[Moments, Moments]:
-    """Pairs of the same and of different indices along an axis, which is dropped to length 1."""
-    same = sliced(x, axis, 1)
-    atoms = x.axes[axis]
-    if not atoms:
-        return same, same
-    before = sum(len(each) for each in x.axes[:axis])
-    pairs = pairing.joined(x.pairs, before, [atom.size for atom in atoms])
-    return same, replace(same, pairs=np.take(pairs, 1, axis=before))
-
-
-def _added(x: Moments, y: Moments, share: float) -> Moments:
-    """Pairs of x and a share of those of y."""
-    a, b, axes = aligned(x, y)
-    return Moments(0.0, a + share * b, axes)
-
-
 def _joined_back(step: Step, cotangent: Moments) -> Cotangents:
-    axis = joined_axis(step)
+    axis, each = joined_axis(step), _each(step)
     found: dict[str, Moments] = {}
-    for name in step.names("tensors"):
-        shape = step.graph.shape(name)
-        if not prod(shape):
-            continue
-        part = sliced(cotangent, axis, 1 if step.node.op == "stack" else shape[axis])
-        own = reshaped(part, shape)
-        found[name] = found[name].plus(own) if name in found else own
+    known = iter(() if cotangent.parts is None else cotangent.parts.each)
+    for name, x in each:
+        count = len(parts_of(x, axis))
+        parts = list(islice(known, count)) or [marked(sliced(cotangent, axis, x.shape[axis]))]
+        own = with_parts(parts, axis)
+        if step.node.op == "stack":
+            own = reshaped(marked(own), step.graph.shape(name))
+        found[name] = summed(found[name], own) if name in found else own
     return found
 
 
-register("cat", "stack", "concat", "hstack", forward=_joined, backward=_joined_back)
+register(
+    "cat",
+    "stack",
+    "concat",
+    "hstack",
+    forward=_joined,
+    backward=_joined_back,
+    joins=True,
+)
 
 
 _MODES: dict[object, Literal["reflect", "edge", "wrap"]] = {

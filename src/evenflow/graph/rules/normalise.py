@@ -11,6 +11,7 @@ E[1/σ²] is above 1/E[σ²], and follows from how alike they are (``graph.spect
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,15 +19,19 @@ import numpy as np
 
 from evenflow.errors import NoRuleError
 from evenflow.graph import pairs as pairing
-from evenflow.graph.graph import Node
+from evenflow.graph.law import Law, summed_law
 from evenflow.graph.layout import dims_of, gathered, reshaped
+from evenflow.graph.lean import Lean, of_term, turned
 from evenflow.graph.moments import Moments, aligned
-from evenflow.graph.rules.registry import Cotangents, Step, register
+from evenflow.graph.rules.registry import Cotangents, Leans, Step, register
 from evenflow.graph.spectrum import divided, mean_inverse
-from evenflow.graph.through import leaning
+from evenflow.graph.through import leant
 
 _SMALLEST = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """What torch adds to the variance of an RMS norm whose eps is None."""
+_SAME = 1e-9
+"""A variance below this share of the second moment is none."""
+_BY_CHANNEL = ("batch_norm", "instance_norm")
 
 
 def normalised(x: Moments, axes: tuple[int, ...], eps: float, *, centre: bool = True) -> Moments:
@@ -180,17 +185,37 @@ def _normalisation(operation: str, norm: Callable[[Step], _Norm]) -> None:
         found = normalised(use.x, use.axes, eps_of(step), centre=use.centre)
         return reshaped(found, step.shape("input"))
 
+    def scale(step: Step) -> Moments:
+        return _affine(step, "weight", norm) if step.has("weight") else Moments.constant(1.0)
+
     def forward(step: Step) -> Moments:
         found = unit(step)
         if step.has("weight"):
             found = found.times(_affine(step, "weight", norm))
         return found.plus(_affine(step, "bias", norm)) if step.has("bias") else found
 
+    def law(step: Step) -> Law | None:
+        """As before where all are scaled alike; the shifts of a bias are taken as normal."""
+        gamma, shift = scale(step), step.of("bias") if step.has("bias") else None
+        if gamma.variance > _SAME * gamma.second:
+            return None
+        own = abs(gamma.mean), step.of("input").scaled(gamma.mean).law
+        return own[1] if shift is None else summed_law(own, (shift.deviation, shift.law))
+
+    def lean(step: Step, cotangent: Moments) -> Lean | None:
+        """On the values as they are before scale and shift; of a scale its size counts."""
+        gamma, own = scale(step), cotangent.lean
+        if own is None or not step.has("bias") or not step.of("bias").deviation:
+            return turned(own, gamma.mean)
+        size = math.copysign(math.sqrt(gamma.second), gamma.mean)
+        result = step.of_value(step.node.name)
+        return of_term(own, result.at_nodes, size * unit(step).at_nodes, step.of("bias").at_nodes)
+
     def backward(step: Step, cotangent: Moments) -> Cotangents:
-        products = products_of(step, cotangent, unit(step))
+        products = products_of(cotangent, unit(step), lean(step, cotangent))
         scaled, scaled_products = cotangent, products
         if step.has("weight"):
-            weight = _affine(step, "weight", norm)
+            weight = scale(step)
             scaled, scaled_products = cotangent.times(weight), products.times(weight)
         gradients = {step.name("input"): _to_input(step, scaled, scaled_products, norm)}
         for argument, each in (("weight", products), ("bias", cotangent)):
@@ -199,7 +224,20 @@ def _normalisation(operation: str, norm: Callable[[Step], _Norm]) -> None:
                 gradients[step.name(argument)] = reshaped(own, step.shape(argument))
         return gradients
 
-    register(operation, forward=forward, backward=backward)
+    def leans(step: Step, cotangent: Moments) -> Leans:
+        gamma = scale(step)
+        if cotangent.lean is None or gamma.variance > _SAME * gamma.second:
+            return {}
+        return {step.name("input"): lean(step, cotangent)}
+
+    register(
+        operation,
+        forward=forward,
+        backward=backward,
+        law=law,
+        leans=leans,
+        by_channel=operation in _BY_CHANNEL,
+    )
 
 
 def _to_input(
@@ -213,31 +251,13 @@ def _to_input(
     return reshaped(back, step.shape("input"))
 
 
-def products_of(
-    step: Step, cotangent: Moments, factor: Moments, variance: float | None = None
-) -> Moments:
-    """δ·x, x a factor of the result (x̂ of a normalisation). They are independent but for the slope
-    of an activation that reads the result, be it as a part of a sum: it leaves more of δ at some x
-    than at others. ``variance`` is what x alone gives the result; all of it unless told."""
-    product, reader = cotangent.times(factor), _reader(step)
-    if reader is None or reader.activation is None:
-        return product
-    z = replace(step, node=reader).of("input")
-    own = step.known[step.node.name].variance if variance is None else variance
-    part = min(own / max(z.variance, 1e-300), 1.0)
-    leant = cotangent.times(replace(z, mean=0.0, pairs=leaning(z, reader.activation), spread=0.0))
-    alone, tied, axes = aligned(product, leant)
-    free = replace(factor, mean=0.0, pairs=factor.pairs - factor.mean**2, spread=0.0)
-    untied, _, _ = aligned(cotangent.times(free), leant)
-    return Moments(0.0, alone + part * (factor.variance * tied - untied), axes)
-
-
-def _reader(step: Step) -> Node | None:
-    """The activation that alone reads the result, or a sum that it is a term of."""
-    users = step.graph.users(step.node.name)
-    while len(users) == 1 and users[0].op == "add":
-        users = step.graph.users(users[0].name)
-    return users[0] if len(users) == 1 and users[0].op == "activation" else None
+def products_of(cotangent: Moments, factor: Moments, lean: Lean | None) -> Moments:
+    """δ·x, x a factor of the result (x̂ of a normalisation): independent but for how the gradient
+    leans on x."""
+    if lean is None:
+        return cotangent.times(factor)
+    pairs = leant(factor, factor.at_nodes, lean)
+    return cotangent.times(replace(factor, mean=0.0, pairs=pairs, spread=0.0))
 
 
 def batch_axes(step: Step) -> tuple[int, ...]:

@@ -16,13 +16,16 @@ import numpy as np
 import numpy.typing as npt
 from numpy.polynomial.hermite_e import hermegauss, hermeval
 
+from evenflow.graph.law import Law, hermite, sampled, underlying
 from evenflow.graph.layout import averaged, expanded, reshaped, summed
+from evenflow.graph.lean import Lean, Profile
 from evenflow.graph.moments import Moments
 from evenflow.graph.resample import resampled
 from evenflow.graph.rules.normalise import told_apart
-from evenflow.graph.rules.registry import Cotangents, Step, register
+from evenflow.graph.rules.registry import Cotangents, Leans, Step, register
 from evenflow.graph.taps import Reads
 from evenflow.theory.activations import Activation, find
+from evenflow.theory.normal import distribution
 
 Array = npt.NDArray[np.float64]
 
@@ -94,6 +97,7 @@ register(
     backward=lambda step, cotangent: {
         step.name("input"): _averaged(step, cotangent, windows_of(step), scatter=True)
     },
+    by_channel=True,
 )
 
 
@@ -150,22 +154,25 @@ def increasing_source(step: Step, argument: str = "input") -> tuple[Activation, 
 
 class Maximum:
     """The largest of a window of n Gaussians: what they share, plus the largest of what each has
-    alone. Two windows are as alike as what they share: a series in its correlation (Mehler)."""
+    alone. Two windows are as alike as what they share: a series in its correlation (Mehler).
+    Elements of another law are rising functions of such Gaussians."""
 
     def __init__(self, z: Moments, windows: list[Reads], activation: Activation) -> None:
         first = len(z.axes) - len(windows)
-        n = max(prod(_elements(window) for window in windows), 1.0)
+        self.n = n = max(prod(_elements(window) for window in windows), 1.0)
         self.means = z
         for axis, window in enumerate(windows, first):
             self.means = resampled(self.means, axis, _plain(window))
         among = (n * self.means.second - z.second) / (n - 1) if n > 1 else z.second
-        self.shared = min(max(among - z.mean**2, 0.0), z.variance)
+        shared = min(max(among - z.mean**2, 0.0), z.variance) / max(z.variance, 1e-300)
+        self.z, self.activation = z, activation
+        self.alike = float(underlying(np.array(shared), z.law, z.law))
         largest, self.private = _largest(n)
-        self.rest = math.sqrt(max(z.variance - self.shared, 0.0)) * largest
-        nodes, self.common = hermegauss(41)
-        self.common = self.common / self.common.sum()
-        self.values = z.mean + math.sqrt(self.shared) * nodes[:, None] + self.rest
-        self.nodes, self.activation = nodes, activation
+        self.nodes, common = hermegauss(41)
+        self.common = common / common.sum()
+        t = math.sqrt(self.alike) * self.nodes[:, None] + math.sqrt(1 - self.alike) * largest
+        normal = z.mean + z.deviation * t
+        self.values = normal if z.law is None else np.interp(t, hermite()[0], z.at_nodes)
 
     def mean(self, of_values: Array) -> float:
         """Expectation of a function of the values."""
@@ -175,8 +182,9 @@ class Maximum:
         """E[f(M)f(M′)] of two windows, by where they differ: what they share is as alike as
         elements of ``like`` are."""
         given_shared = of_values @ self.private
-        covariance = like.pairs - like.mean**2
-        correlation = np.clip(covariance / max(self.shared, 1e-300), -1.0, 1.0)
+        between = (like.pairs - like.mean**2) / max(self.z.variance, 1e-300)
+        between = underlying(between, self.z.law, self.z.law)
+        correlation = np.clip(between / max(self.alike, 1e-300), -1.0, 1.0)
         found, term = np.zeros_like(correlation), np.ones_like(correlation)
         for degree in range(_DEGREES):
             basis = hermeval(self.nodes, np.eye(degree + 1)[-1]) / math.sqrt(math.factorial(degree))
@@ -212,22 +220,34 @@ def _maximum(step: Step) -> Moments:
     return maximum(z, windows_of(step), activation)
 
 
-def passed_by_maximum(step: Step) -> Moments | None:
-    """φ′ where only the largest of each window gets a gradient; None if no maximum follows.
+def _law_of_maximum(step: Step) -> Law:
+    def make() -> Array:
+        activation, z = increasing_source(step)
+        found = Maximum(z, windows_of(step), activation)
+        return sampled(activation.function(found.values), np.outer(found.common, found.private))
 
-    The largest pre-activations are the likeliest to be in φ's open part, so behind ReLU nearly
-    all of the gradient passes rather than half.
-    """
-    users = step.graph.users(step.node.name)
-    if not users or any(not user.op.startswith(_MAXIMA) for user in users):
-        return None
-    pool = replace(step, node=users[0])
-    activation, z = increasing_source(pool)
-    if activation is not step.node.activation:
-        return None
-    largest = Maximum(z, windows_of(pool), activation)
-    pairs = largest.pairs(activation.derivative(largest.values), z)
-    return replace(z, mean=0.0, pairs=pairs, spread=0.0)
+    return Law(make)
+
+
+def _leans_of_maximum(step: Step, _cotangent: Moments) -> Leans:
+    """The largest of each window gets all of its gradient. An increasing activation in front of the
+    pool has the nodes of its input."""
+
+    def profile() -> Profile:
+        activation, z = increasing_source(step)
+        found = Maximum(z, windows_of(step), activation)
+        chance = chance_to_be_largest(found.n, found.alike)
+        return chance, chance
+
+    return {step.name("input"): Lean(profile)}
+
+
+def chance_to_be_largest(n: float, alike: float) -> Array:
+    """Of one of n normal numbers of this correlation, at the nodes of its own law: given what they
+    share, the n − 1 others are smaller."""
+    nodes, weights = hermegauss(41)
+    others = math.sqrt(1 - alike) * hermite()[0][:, None] - math.sqrt(alike) * nodes
+    return np.asarray(distribution(others) ** (n - 1) @ (weights / weights.sum()))
 
 
 def to_largest(cotangent: Moments, windows: list[Reads], share: float) -> Moments:
@@ -261,4 +281,7 @@ register(
     *(f"max_pool{axes}d_with_indices" for axes in (2, 3)),
     forward=_maximum,
     backward=_maximum_back,
+    law=_law_of_maximum,
+    leans=_leans_of_maximum,
+    by_channel=True,
 )

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from evenflow.errors import NoRuleError
 from evenflow.graph.graph import Graph, Node, Ref
+from evenflow.graph.law import Law
 from evenflow.graph.layout import gathered
+from evenflow.graph.lean import Lean
 from evenflow.graph.moments import Moments
 
 Result = Moments | tuple[Moments, ...]
@@ -112,6 +114,20 @@ class Step:
 
 Forward = Callable[[Step], Result]
 Backward = Callable[[Step, Any], Cotangents]
+LawOf = Callable[[Step], Law | None]
+Leans = Mapping[str, Lean | None]
+LeansOf = Callable[[Step, Moments], Leans]
+"""By value, as Cotangents are."""
+
+
+def unleaning(_step: Step, _cotangent: Moments) -> Leans:
+    """Of an operation whose gradients come down through weights, or of which nothing is known."""
+    return {}
+
+
+def normal(_step: Step) -> Law | None:
+    """Of an operation whose results are sums of many terms, or of which nothing is known."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -123,17 +139,43 @@ class Rule:
 
     forward: Forward
     backward: Backward
+    law: LawOf = normal
+    """How the elements of the result, or of each result, are distributed."""
+    leans: LeansOf = unleaning
+    """How the gradient of each operand depends on the operand; of an operation of one result."""
+    by_channel: bool = False
+    """Whether each channel is treated alone, so that parts of the channels can be."""
+    joins: bool = False
+    """Whether forwards and backwards tell laws, leans and parts by themselves."""
 
 
 RULES: dict[str, Rule] = {}
 """By operation; filled by the family files of this folder."""
 
 
-def register(*operations: str, forward: Forward, backward: Backward) -> None:
+def kept(step: Step) -> Law | None:
+    """Of an operation that moves the elements of its input, or gives all the same scale."""
+    return step.of("input").law
+
+
+def leaning(step: Step, cotangent: Moments) -> Leans:
+    """Of an operation whose result has the law of its input, at the same nodes."""
+    return {step.name("input"): cotangent.lean}
+
+
+def register(
+    *operations: str,
+    forward: Forward,
+    backward: Backward,
+    law: LawOf = normal,
+    leans: LeansOf = unleaning,
+    by_channel: bool = False,
+    joins: bool = False,
+) -> None:
     """Enter the rule of some operations; ``backward`` gets the gradient's Moments, or for an
     operation of several results a tuple of them, None for a result that nothing reads."""
     for operation in operations:
-        RULES[operation] = Rule(forward, backward)
+        RULES[operation] = Rule(forward, backward, law, leans, by_channel, joins)
 
 
 def no_gradient(_step: Step, _cotangent: Arriving) -> Cotangents:

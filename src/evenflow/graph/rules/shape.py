@@ -19,7 +19,7 @@ from evenflow.graph.layout import (
 )
 from evenflow.graph.moments import Moments
 from evenflow.graph.resample import resampled
-from evenflow.graph.rules.registry import Arriving, Cotangents, Step, register
+from evenflow.graph.rules.registry import Arriving, Cotangents, Step, kept, leaning, register
 from evenflow.graph.taps import Reads
 
 _RESHAPES = "view reshape flatten unflatten squeeze unsqueeze view_as reshape_as"
@@ -51,6 +51,8 @@ register(
     *VIEWS,
     forward=lambda step: reshaped(step.of("input"), step.node.shape),
     backward=lambda step, cotangent: {step.name("input"): reshaped(cotangent, step.shape("input"))},
+    law=kept,
+    leans=leaning,
 )
 
 
@@ -85,6 +87,8 @@ register(
     *PERMUTATIONS,
     forward=lambda step: permuted(step.of("input"), order_of(step)),
     backward=_permuted_back,
+    law=kept,
+    leans=leaning,
 )
 
 
@@ -102,6 +106,8 @@ register(
     *SHUFFLES,
     forward=lambda step: _shuffle(step.of("input"), step.node.shape),
     backward=lambda step, cotangent: {step.name("input"): _shuffle(cotangent, step.shape("input"))},
+    law=kept,
+    leans=leaning,
 )
 
 
@@ -149,7 +155,7 @@ def _slice_back(step: Step, cotangent: Moments) -> Cotangents:
     return {step.name("input"): scattered(cotangent, axis, size, part.start, part.step)}
 
 
-register("slice", "narrow", "index_select", forward=_slice, backward=_slice_back)
+register("slice", "narrow", "index_select", forward=_slice, backward=_slice_back, law=kept)
 
 
 def _select(step: Step) -> Moments:
@@ -162,7 +168,7 @@ def _select_back(step: Step, cotangent: Moments) -> Cotangents:
     return {step.name("input"): scattered(part, axis, step.shape("input")[axis])}
 
 
-register("select", forward=_select, backward=_select_back)
+register("select", forward=_select, backward=_select_back, law=kept)
 
 
 def _split(step: Step) -> tuple[Moments, ...]:
@@ -189,8 +195,8 @@ def _split_back(step: Step, cotangent: Arriving) -> Cotangents:
     return {} if found is None else {step.name("input"): found}
 
 
-register("split", "split_with_sizes", "chunk", forward=_split, backward=_split_back)
-register("unbind", forward=_unbind, backward=_split_back)
+register("split", "split_with_sizes", "chunk", forward=_split, backward=_split_back, law=kept)
+register("unbind", forward=_unbind, backward=_split_back, law=kept)
 
 
 def _getitem(step: Step) -> Moments:
@@ -207,7 +213,7 @@ def _getitem_back(step: Step, cotangent: Moments) -> Cotangents:
     return {step.name("input"): cotangent}
 
 
-register("getitem", forward=_getitem, backward=_getitem_back)
+register("getitem", forward=_getitem, backward=_getitem_back, law=lambda step: _getitem(step).law)
 
 register(
     "expand",
@@ -215,6 +221,7 @@ register(
     "broadcast_to",
     forward=lambda step: expanded(step.of("input"), step.node.shape),
     backward=lambda step, cotangent: step.total(("input", cotangent)),
+    law=kept,
 )
 
 
@@ -245,4 +252,4 @@ def _repeat_back(step: Step, cotangent: Moments) -> Cotangents:
     return {step.name("input"): reshaped(gathered(apart, _between(step)), step.shape("input"))}
 
 
-register("repeat", "tile", forward=_repeat, backward=_repeat_back)
+register("repeat", "tile", forward=_repeat, backward=_repeat_back, law=kept)

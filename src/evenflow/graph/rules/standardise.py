@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evenflow.graph.lean import Lean, turned
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.normalise import normalised, normalised_back, products_of
 from evenflow.graph.rules.registry import Cotangents, Step, register
@@ -24,9 +25,19 @@ def _standardised_back(step: Step, cotangent: Moments) -> Cotangents:
         step.axes("dim"),
         step.number("eps"),
         centre=bool(step.number("centre")),
-        products=products_of(step, arrived, _unit(step)),
+        products=products_of(arrived, _unit(step), _lean(step, cotangent)),
     )
     return {step.name("input"): back}
 
 
-register("standardise", forward=_standardised, backward=_standardised_back)
+def _lean(step: Step, cotangent: Moments) -> Lean | None:
+    return turned(cotangent.lean, step.number("scale", 1.0))
+
+
+register(
+    "standardise",
+    forward=_standardised,
+    backward=_standardised_back,
+    law=lambda step: step.of("input").scaled(step.number("scale", 1.0)).law,
+    leans=lambda step, cotangent: {step.name("input"): _lean(step, cotangent)},
+)
