@@ -75,7 +75,7 @@ class Backward:
     def _increase(self, name: str, extra: Moments | None) -> None:
         known = self.gradients.get(name)
         if known is not None and extra is not None and extra.pairs.shape == known.pairs.shape:
-            self.gradients[name] = replace(known, pairs=known.pairs + extra.pairs)
+            self.gradients[name] = replace(known, pairs=known.pairs + extra.pairs, parts=None)
 
     @cached_property
     def _crossed(self) -> CrossBack:
