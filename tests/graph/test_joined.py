@@ -33,6 +33,11 @@ def test_norms_of_parts_go_up_and_down_together():
     assert joined(parts, 0).spread == pytest.approx(0.4)
 
 
+def test_positions_have_norms_of_their_own():
+    parts = [Moments(0.0, np.array([1.0, 0.0]), part(1.0, 2).axes[2:3], spread=0.4) for _ in "ab"]
+    assert joined(parts, 0).spread == 0
+
+
 def test_gradients_of_parts_add_part_by_part():
     first = with_parts([part(1.0, 2), part(4.0, 6)], 1)
     alike = Moments.independent(0.0, 2.0, (4, 8, 5, 5), ROLES)

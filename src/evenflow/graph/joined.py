@@ -38,14 +38,14 @@ def joined(parts: Sequence[Moments], axis: int) -> Moments:
     before = sum(len(each) for each in axes[:axis])
     role: Role = next((x.axes[axis][0].role for x in parts if x.axes[axis]), "positions")
     axes = (*axes[:axis], (Atom(size, role),), *axes[axis + 1 :])
-    shares = [x.second * count / size for x, count in zip(parts, sizes, strict=True)]
-    spread = _spread([x.spread for x in parts], shares)
+    spread = _spread(parts, axis) if role == "units" else 0.0
     return Moments(mean, np.stack([a, b], axis=before), axes, None, spread)
 
 
-def _spread(spreads: Sequence[float], shares: Sequence[float]) -> float:
-    """Norms of the same example go up and down together in all parts."""
-    together = sum(share * own**0.5 for share, own in zip(shares, spreads, strict=True))
+def _spread(parts: Sequence[Moments], axis: int) -> float:
+    """Norms of the same example and position go up and down together in all channels."""
+    shares = [x.second * x.shape[axis] for x in parts]
+    together = sum(share * x.spread**0.5 for share, x in zip(shares, parts, strict=True))
     return float((together / max(sum(shares), 1e-300)) ** 2)
 
 
