@@ -73,7 +73,7 @@ def _measured(values: npt.NDArray[Any], places: tuple[int, ...]) -> Levels | Non
             kernel = rows @ rows.T / rows.shape[1] / mean if len(rows) <= LONGEST else None
             level = np.square(rows).mean(axis=1) / mean
             found.append(Levels.along(level, axis, values.shape, kernel))
-    return max(found, key=Levels.unevenness, default=None)
+    return max(found, key=lambda each: each.unevenness, default=None)
 
 
 def _sum(use: Use, result: Result) -> Levels | None:

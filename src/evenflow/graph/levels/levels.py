@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 
 import numpy as np
@@ -99,9 +99,10 @@ class Levels:
             return None
         return self.moved(axis, after)
 
+    @cached_property
     def unevenness(self) -> float:
         """How far they are from being all alike."""
-        return float(np.var(self.values))
+        return float(np.square(self.values - self.values.mean()).mean())
 
     def like(self, other: Levels) -> bool:
         """Whether both are along the same axis."""
@@ -164,13 +165,13 @@ def corrected(moments: Moments, levels: Levels | None) -> tuple[Moments, Levels 
     if factor != 1.0:
         moments = moments.scaled(factor**0.5)
     kernel = None if levels.kernel is None else levels.kernel / factor
-    levels = replace(levels, values=levels.values / factor, kernel=kernel, settled=True)
+    levels = Levels(levels.values / factor, levels.inner, kernel, settled=True)
+    even = float(np.abs(levels.values - 1).max()) < _EVEN
     if kernel is not None:
         moments = _alike_as(moments, levels, kernel)
-        flat = kernel_of(moments, None, levels, moments.shape)
-        even = flat is not None and float(np.abs(kernel - flat).max()) < _EVEN
-    else:
-        even = float(np.abs(levels.values - 1).max()) < _EVEN
+        if even:
+            flat = kernel_of(moments, None, levels, moments.shape)
+            even = flat is not None and float(np.abs(kernel - flat).max()) < _EVEN
     return moments, None if even else levels
 
 
@@ -204,9 +205,13 @@ def _alike_as(x: Moments, levels: Levels, kernel: Array) -> Moments:
         x.pairs, [max(n, 2) if d == dims[0] else n for d, n in enumerate(x.pairs.shape)]
     )
     pairs = told.copy()
-    length = pairs.shape[dims[0]]
-    entry, count = _entries(levels.values.size, length)
-    means = np.bincount(entry, kernel.ravel(), minlength=length) / count * x.second
+    length, size = pairs.shape[dims[0]], levels.values.size
+    if length == 2 < size:
+        others = float(kernel.sum() - kernel.trace()) / (size * (size - 1))
+        means = np.array([1.0, others]) * x.second
+    else:
+        entry, count = _entries(size, length)
+        means = np.bincount(entry, kernel.ravel(), minlength=length) / count * x.second
     place = tuple(slice(1, None) if d == dims[0] else 0 for d in range(pairs.ndim))
     pairs[place] = means[1:]
     return replace(x, pairs=pairs)
@@ -220,10 +225,13 @@ def together(
 
     Levels along different axes cannot be told together: those that differ most are kept.
     """
+    parts = [part for part in parts if part[0]]
     found = [(share, levels) for share, levels, _ in parts if levels is not None]
     if not found:
         return None
-    leading = max(found, key=lambda each: each[0] ** 2 * each[1].unevenness())[1]
+    if len(parts) == 1:
+        return found[0][1]
+    leading = max(found, key=lambda each: each[0] ** 2 * each[1].unevenness)[1]
     values = np.zeros_like(leading.values)
     for share, levels, _ in parts:
         same = levels is not None and levels.like(leading)
@@ -243,6 +251,10 @@ def _or_ones(
     return np.ones((like.values.size,) * 2) if x is None else kernel_of(x, levels, like, shape)
 
 
+def _unevenness(levels: Levels) -> float:
+    return levels.unevenness
+
+
 def product(
     factors: Sequence[tuple[Levels | None, Moments]], shape: Sequence[int]
 ) -> Levels | None:
@@ -250,7 +262,7 @@ def product(
     found = [levels for levels, _ in factors if levels is not None]
     if not found:
         return None
-    leading = max(found, key=Levels.unevenness)
+    leading = found[0] if len(found) == 1 else max(found, key=_unevenness)
     values = np.ones_like(leading.values)
     for each in found:
         if each.like(leading):

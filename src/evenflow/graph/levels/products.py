@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from evenflow.graph.levels.levels import Levels, product, together
+from evenflow.graph.levels.levels import Levels, together
 from evenflow.graph.levels.registry import Found, Use, one, register
 from evenflow.graph.rules.registry import Arriving, Result
 
@@ -38,9 +38,10 @@ def _linear_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, 
         return {}
     columns, inner = step.node.shape[-1], step.shape(source)[-1]
     arrived = _rows(levels, columns, inner)
-    x = step.of(source)
-    both = product([(arrived, x), (use.of(source), x)], step.shape(source))
-    mean = None if both is None else Levels.of_factor(float(both.values.mean()))
+    read = use.of(source)
+    mean = None
+    if arrived is not None and read is not None and arrived.like(read):
+        mean = Levels.of_factor(float((arrived.values * read.values).mean()))
     return {step.name(source): arrived, step.name(matrix): mean}
 
 

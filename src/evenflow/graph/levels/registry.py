@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from evenflow.graph.levels.levels import Levels
 from evenflow.graph.moments import Moments
@@ -29,6 +29,10 @@ class Use:
     def of(self, argument: str) -> Levels | None:
         """Levels of the tensor that an argument points to."""
         return self.known.get(self.step.name(argument))
+
+    def sending(self, gradients: Mapping[str, Moments]) -> Use:
+        """The same with the gradients that its rule found."""
+        return Use(self.step, self.known, self.several, gradients, self.chances)
 
 
 Forward = Callable[[Use, Result], Found]
@@ -74,7 +78,7 @@ def backward(
     if rule is None or not (rule.makes or arrive or _reads_levels(use)):
         return {}
     names = [name for _, name in use.step.node.refs()]
-    sent = rule.backward(replace(use, sent=gradients), cotangent, levels)
+    sent = rule.backward(use.sending(gradients), cotangent, levels)
     return {n: each for n, each in sent.items() if each is not None and names.count(n) == 1}
 
 
