@@ -12,7 +12,7 @@ from evenflow.graph.moments import Array, Moments, Role, axes_of
 from evenflow.graph.pairs import counts
 
 _NEIGHBOURS = 5
-_MOST = 6
+_MOST = 7
 """Axes along which pairs are told apart; each one doubles the work."""
 
 

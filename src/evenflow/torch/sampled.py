@@ -227,9 +227,10 @@ def _gradient(draws: Sequence[torch.Tensor], trial: Trial, name: str) -> Moments
 def measured_draws(draws: Sequence[torch.Tensor], roles: Sequence[Role], trial: Trial) -> Moments:
     """Mean over draws of what is measured of each."""
     lengths = [n for moments in trial.roots.values() for n in moments.pairs.shape]
-    each = [measured(draw.double().numpy(), roles, max([2, *lengths]) - 2).pairs for draw in draws]
-    mean = float(np.mean([float(draw.double().mean()) for draw in draws]))
-    return Moments(mean, np.mean(each, axis=0), axes_of(draws[0].shape, roles))
+    together = np.stack([draw.double().numpy() for draw in draws])
+    found = measured(together, ["examples", *roles], max([2, *lengths]) - 2)
+    pairs = found.pairs[0] if len(draws) > 1 else found.pairs  # of one and the same draw
+    return Moments(found.mean, pairs, axes_of(draws[0].shape, roles))
 
 
 def roles(trial: Trial, shape: tuple[int, ...]) -> Sequence[Role]:

@@ -22,9 +22,9 @@ from evenflow.torch.sampled import Trial, Values, measured_draws, roles
 from evenflow.torch.thinned import Thinned, thinned
 from evenflow.torch.weights import measured as of_parameter
 
-_ENOUGH = 2**24
+_ENOUGH = 2**26
 """Elements of all results together, if need be of several draws."""
-_DRAWS = 2, 8
+_DRAWS = 2, 32
 _CHANCE = 0.1
 """By what other draws of the same law differ."""
 _MOST = 2**26
