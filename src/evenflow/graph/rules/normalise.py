@@ -23,6 +23,7 @@ from evenflow.graph.law import Law, summed_law
 from evenflow.graph.layout import dims_of, gathered, reshaped
 from evenflow.graph.lean import Lean, of_term, turned
 from evenflow.graph.moments import Moments, aligned
+from evenflow.graph.rules.channels import unlike_sizes
 from evenflow.graph.rules.registry import Cotangents, Leans, Step, register
 from evenflow.graph.spectrum import divided, mean_inverse
 from evenflow.graph.through import leant
@@ -248,7 +249,7 @@ def _to_input(
     use = norm(step)
     arrived, met = (reshaped(each, use.x.shape) for each in (scaled, products))
     back = normalised_back(use.x, arrived, use.axes, eps_of(step), centre=use.centre, products=met)
-    return reshaped(back, step.shape("input"))
+    return reshaped(back, step.shape("input")).scaled(unlike_sizes(step) ** 0.5)
 
 
 def products_of(cotangent: Moments, factor: Moments, lean: Lean | None) -> Moments:
