@@ -120,12 +120,12 @@ class Forward:
         """What the operation's rule says, or if it has none, what sampling does."""
         step = self.step(node)
         try:
-            return _by_rule(node, step, by)
+            return _asked(rule_of(node), f"the rule of {node.op!r}", step, by)
         except NoRuleError as error:
             if self.sample is None:
                 raise
             try:
-                found = by(self.sample.rule, step)
+                found = _asked(self.sample.rule, f"{node.op!r}", step, by)
             except NoRuleError as failure:
                 what = f"{error.what}, and sampling fails: {failure.what}"
                 raise NoRuleError(what, where=error.where) from failure
@@ -157,15 +157,13 @@ class Forward:
         self.known[node.name] = several[0]
 
 
-def _by_rule(node: Node, step: Step, by: Callable[[Rule, Step], _T]) -> _T:
+def _asked(rule: Rule, name: str, step: Step, by: Callable[[Rule, Step], _T]) -> _T:
     """What the rule says. One that fails at a use which nobody thought of covers it not: a fault of
     ours must not keep users from their plan, and is told as an obstacle."""
-    rule = rule_of(node)
     try:
         return by(rule, step)
     except _FAULTS as error:
-        what = f"the rule of {node.op!r} fails: {type(error).__name__}: {error}"
-        raise NoRuleError(what) from error
+        raise NoRuleError(f"{name} fails: {type(error).__name__}: {error}") from error
 
 
 def rule_of(node: Node) -> Rule:
