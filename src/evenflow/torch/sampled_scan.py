@@ -24,7 +24,7 @@ from evenflow.torch.weights import measured as of_parameter
 
 _ENOUGH = 2**26
 """Elements of all results together, if need be of several draws."""
-_DRAWS = 2, 32
+_DRAWS = 4, 32
 _CHANCE = 0.1
 """By what other draws of the same law differ."""
 _MOST = 2**26
@@ -102,7 +102,8 @@ class _Scanning:
     @property
     def draws(self) -> int:
         """How many draws it takes."""
-        return int(np.clip(_ENOUGH // self.thin.elements, *_DRAWS))
+        whole = Thinned(self.scan.nodes)
+        return int(np.clip(_ENOUGH // whole.elements, *_DRAWS))
 
     def entering(self, draw: int) -> Values:
         """What the scan's own operations read, in full."""
