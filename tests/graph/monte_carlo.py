@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from evenflow.graph.measured import measured
+from evenflow.graph.algebra.pairs import counts
 from evenflow.graph.moments import Moments, aligned, roles_of
-from evenflow.graph.pairs import counts
+from evenflow.graph.numbers.measured import measured
 from evenflow.graph.propagate import propagate
 from evenflow.torch.execute import run
 from evenflow.torch.inputs import Call

@@ -6,10 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from evenflow.graph.attention import log_softmax, log_softmax_back, logsumexp, softmax, softmax_back
-from evenflow.graph.measured import measured
 from evenflow.graph.moments import Moments
+from evenflow.graph.numbers.measured import measured
 from evenflow.graph.propagate import propagate
+from evenflow.graph.softmax.attention import (
+    log_softmax,
+    log_softmax_back,
+    logsumexp,
+    softmax,
+    softmax_back,
+)
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
 from evenflow.torch.trace import trace

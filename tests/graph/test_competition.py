@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evenflow.graph.competition import competition
+from evenflow.graph.softmax.competition import competition
 
 
 def at(variance, *keys):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from evenflow.graph.cross import Cross, product
+from evenflow.graph.cross.forwards import Cross, product
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
 from evenflow.graph.rules import Step

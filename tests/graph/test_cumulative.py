@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.drawn import drawn
 from evenflow.graph.graph import Graph, Node, Ref
-from evenflow.graph.measured import measured
 from evenflow.graph.moments import Moments
+from evenflow.graph.numbers.drawn import drawn
+from evenflow.graph.numbers.measured import measured
 from evenflow.graph.rules import RULES, Step
 from evenflow.graph.rules.cumulative import cumulated
 

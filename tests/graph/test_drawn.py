@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.drawn import drawn
-from evenflow.graph.measured import measured
 from evenflow.graph.moments import Moments
+from evenflow.graph.numbers.drawn import drawn
+from evenflow.graph.numbers.measured import measured
 
 ROLES = ("examples", "positions", "units")
 SHAPE = (40, 30, 50)

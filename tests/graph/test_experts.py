@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from evenflow.graph.graph import Graph, Node, Ref
-from evenflow.graph.measured import measured
 from evenflow.graph.moments import Moments
+from evenflow.graph.numbers.measured import measured
 from evenflow.graph.propagate import propagate
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters

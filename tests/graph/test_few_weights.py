@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from evenflow.graph.few_weights import mean_inverse
+from evenflow.graph.algebra.few_weights import mean_inverse
 from evenflow.graph.propagate import propagate
 from evenflow.torch.execute import run
 from evenflow.torch.inputs import Call

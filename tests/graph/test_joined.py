@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from evenflow.graph.joined import joined, parts_of, summed, with_parts
+from evenflow.graph.laws.joined import joined, parts_of, summed, with_parts
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
 

@@ -8,8 +8,8 @@ from torch import nn
 from evenflow.graph.kinds import mean_of
 from evenflow.graph.kinds.kinds import told
 from evenflow.graph.kinds.measured import kinds_of
-from evenflow.graph.measured import measured
 from evenflow.graph.moments import roles_of
+from evenflow.graph.numbers.measured import measured
 from evenflow.graph.propagate import propagate
 from evenflow.torch.execute import run
 from evenflow.torch.inputs import Call

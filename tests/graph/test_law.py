@@ -7,10 +7,10 @@ from scipy.integrate import quad
 from scipy.stats import norm
 from torch import nn
 
-from evenflow.graph.law import Law, hermite, mixed_law, summed_law, underlying
+from evenflow.graph.algebra.through import law_through, operating, slopes, through
+from evenflow.graph.laws.law import Law, hermite, mixed_law, summed_law, underlying
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
-from evenflow.graph.through import law_through, operating, slopes, through
 from evenflow.theory.activations import find
 
 from ..tracing import traced

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evenflow.errors import NoRuleError
-from evenflow.graph import layout
-from evenflow.graph.measured import measured
+from evenflow.graph.algebra import layout
 from evenflow.graph.moments import Moments
+from evenflow.graph.numbers.measured import measured
 
 from .laws import mixed
 

@@ -6,10 +6,10 @@ import torch
 from scipy.stats import norm
 from torch import nn
 
-from evenflow.graph.law import hermite
-from evenflow.graph.lean import mixed, of_slope, of_term, turned
+from evenflow.graph.algebra.through import lean_through, leant, slopes
+from evenflow.graph.laws.law import hermite
+from evenflow.graph.laws.lean import mixed, of_slope, of_term, turned
 from evenflow.graph.rules.pooling import chance_to_be_largest
-from evenflow.graph.through import lean_through, leant, slopes
 from evenflow.theory.activations import find
 
 from .laws import white

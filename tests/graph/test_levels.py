@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from evenflow.graph.competition import competition
 from evenflow.graph.levels.levels import Levels, corrected, product, spread_out, together
 from evenflow.graph.levels.mixing import Mixing
 from evenflow.graph.levels.registry import Use, forward
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
 from evenflow.graph.rules import RULES, Step
+from evenflow.graph.softmax.competition import competition
 from evenflow.torch.derive import derive
 
 from ..tracing import traced

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from evenflow.graph.measured import measured
 from evenflow.graph.moments import Moments
+from evenflow.graph.numbers.measured import measured
 from evenflow.graph.propagate import propagate
 from evenflow.graph.rules.embedding import looked_up, looked_up_back
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from evenflow.graph.measured import measured
-from evenflow.graph.pairs import lengthened
+from evenflow.graph.algebra.pairs import lengthened
+from evenflow.graph.numbers.measured import measured
 from evenflow.graph.propagate import propagate
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from evenflow.graph.measured import measured
+from evenflow.graph.numbers.measured import measured
 
 IMAGE = ("examples", "units", "positions", "positions")
 

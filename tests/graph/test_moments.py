@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from evenflow.graph.layout import reshaped
-from evenflow.graph.measured import measured
+from evenflow.graph.algebra.layout import reshaped
 from evenflow.graph.moments import Atom, Moments, aligned
+from evenflow.graph.numbers.measured import measured
 
 from .laws import Law, mixed
 

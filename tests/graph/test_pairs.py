@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evenflow.graph import pairs as pairing
+from evenflow.graph.algebra import pairs as pairing
 
 CURVES = st.lists(st.floats(-1, 1), min_size=2, max_size=6).map(np.array)
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from evenflow.graph.algebra.taps import sliding_reads
 from evenflow.graph.levels.levels import Levels
 from evenflow.graph.propagate import propagate
-from evenflow.graph.taps import sliding_reads
 
 from ..tracing import traced
 from .laws import white

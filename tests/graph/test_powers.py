@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from evenflow.errors import NoRuleError
+from evenflow.graph.algebra.powers import logarithm, power
 from evenflow.graph.moments import Moments
-from evenflow.graph.powers import logarithm, power
 
 EXPONENTS = [-1.0, -0.5, 0.5, 2.0]
 

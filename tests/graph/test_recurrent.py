@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.cells import CELLS
+from evenflow.graph.algebra.layout import averaged
 from evenflow.graph.graph import Graph, Node, Ref
-from evenflow.graph.layout import averaged
-from evenflow.graph.measured import measured
 from evenflow.graph.moments import Moments
+from evenflow.graph.numbers.measured import measured
 from evenflow.graph.propagate import propagate
+from evenflow.graph.recurrent.cells import CELLS
+from evenflow.graph.recurrent.through_time import Layer, Processes, kernel, run
 from evenflow.graph.rules import RULES, Step
-from evenflow.graph.through_time import Layer, Processes, kernel, run
 from evenflow.torch.execute import run as execute
 from evenflow.torch.inputs import Call
 from evenflow.torch.weights import input_moments, parameter_moments

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from evenflow.graph.spectrum import divided, mean_inverse, spectrum
+from evenflow.graph.algebra.spectrum import divided, mean_inverse, spectrum
 
 from .laws import Law
 from .monte_carlo import disagreements

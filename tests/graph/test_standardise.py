@@ -6,7 +6,7 @@ from torch import nn
 
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
-from evenflow.graph.standardise import standardise
+from evenflow.graph.simplify.standardise import standardise
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
 from evenflow.torch.trace import trace

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evenflow.graph.taps import Reads, sliding_reads
+from evenflow.graph.algebra.taps import Reads, sliding_reads
 
 
 @settings(max_examples=60, deadline=None)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from evenflow.graph.measured import measured
+from evenflow.graph.algebra.through import lean_through, leant, slopes, through
 from evenflow.graph.moments import Moments
-from evenflow.graph.through import lean_through, leant, slopes, through
+from evenflow.graph.numbers.measured import measured
 from evenflow.theory.activations import catalogue, find
 from evenflow.theory.gain import gain
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evenflow.graph.visible import causal, complement, everything, visible
+from evenflow.graph.softmax.visible import causal, complement, everything, visible
 
 
 def counted(seen, differ):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from evenflow.graph.cells import CELLS
+from evenflow.graph.recurrent.cells import CELLS
 from evenflow.theory.cells import CELL_GAINS
 
 SMALL = 1e-3

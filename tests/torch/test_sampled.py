@@ -7,8 +7,8 @@ from torch import nn
 
 from evenflow.errors import NoRuleError
 from evenflow.graph import rules
-from evenflow.graph.measured import measured
 from evenflow.graph.moments import Moments
+from evenflow.graph.numbers.measured import measured
 from evenflow.graph.propagate import propagate
 from evenflow.torch.inputs import Call
 from evenflow.torch.sampling import sampling

@@ -7,7 +7,7 @@ from torch import nn
 
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
-from evenflow.graph.recurrences import Recurrence, recurrences, units
+from evenflow.graph.recurrent.recurrences import Recurrence, recurrences, units
 from evenflow.torch.execute import run
 from evenflow.torch.inputs import Call
 from evenflow.torch.sampling import sampling

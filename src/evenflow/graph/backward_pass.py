@@ -7,19 +7,19 @@ from dataclasses import replace
 from functools import cached_property
 
 from evenflow.errors import ActivationError, NoRuleError
-from evenflow.graph.cross import Cross
-from evenflow.graph.cross_back import CrossBack
+from evenflow.graph.cross.backwards import CrossBack
+from evenflow.graph.cross.forwards import Cross
 from evenflow.graph.forward_pass import Forward, obstacle, require_finite
 from evenflow.graph.graph import Node
-from evenflow.graph.joined import summed
 from evenflow.graph.kinds import as_corrected, mean_of
 from evenflow.graph.kinds import backward as kinds_backward
+from evenflow.graph.laws.joined import summed
 from evenflow.graph.levels import Levels
 from evenflow.graph.levels import backward as levels_backward
 from evenflow.graph.levels.levels import by_parts, together
 from evenflow.graph.levels.registry import Found
 from evenflow.graph.moments import Moments, roles_of
-from evenflow.graph.recurrences import Recurrence
+from evenflow.graph.recurrent.recurrences import Recurrence
 from evenflow.graph.rules import RULES
 from evenflow.graph.rules.passing import backwards
 from evenflow.graph.rules.registry import Arriving, Cotangents, Step

@@ -16,7 +16,7 @@ from evenflow.graph.levels import forward as levels_forward
 from evenflow.graph.levels.levels import by_parts, corrected
 from evenflow.graph.levels.registry import Several, Use
 from evenflow.graph.moments import Moments
-from evenflow.graph.recurrences import Recurrence, units
+from evenflow.graph.recurrent.recurrences import Recurrence, units
 from evenflow.graph.rules import RULES, Rule, Step
 from evenflow.graph.rules.passing import forwards
 from evenflow.graph.rules.registry import Result

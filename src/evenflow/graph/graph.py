@@ -64,7 +64,7 @@ class Node:
     target: str = ""
     """The framework's own name of the operation, by which it can be run: "aten.topk.default"."""
     activation: Activation | None = None
-    """What an "activation" node computes, as ``graph.fuse`` found it."""
+    """What an "activation" node computes, as ``simplify.fuse`` found it."""
 
     def refs(self) -> tuple[tuple[str, str], ...]:
         """Pairs (argument name, name of the value it points to), nested ones included."""

@@ -20,9 +20,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evenflow.graph import pairs as pairing
-from evenflow.graph.law import Law, shape_of
-from evenflow.graph.lean import Lean
+from evenflow.graph.algebra import pairs as pairing
+from evenflow.graph.laws.law import Law, shape_of
+from evenflow.graph.laws.lean import Lean
 
 Array = npt.NDArray[np.float64]
 Role = Literal["examples", "positions", "units"]
@@ -40,7 +40,7 @@ Axes = tuple[tuple[Atom, ...], ...]
 
 
 class Parts(NamedTuple):
-    """What a tensor was joined of, along one of its axes (``graph.joined``)."""
+    """What a tensor was joined of, along one of its axes (``laws.joined``)."""
 
     axis: int
     each: tuple[Moments, ...]
@@ -73,7 +73,7 @@ class Moments:
     """Of an input whose examples differ: Moments of each kind of them (``graph.kinds``)."""
     law: Law | None = None
     """How elements are distributed around the mean; None: normally. Given to values by the pass
-    forwards alone (``rules.registry``), and read by ``graph.through``."""
+    forwards alone (``rules.registry``), and read by ``algebra.through``."""
     lean: Lean | None = None
     """Of a gradient: how it depends on the value that it is of; None: not. Given to gradients by
     the pass backwards alone."""
@@ -98,7 +98,7 @@ class Moments:
 
     @property
     def at_nodes(self) -> Array:
-        """What an element is, as a function of a standard normal number (``graph.law``)."""
+        """What an element is, as a function of a standard normal number (``laws.law``)."""
         return np.asarray(self.mean + self.deviation * shape_of(self.law))
 
     @property

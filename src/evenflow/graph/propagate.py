@@ -8,7 +8,6 @@ from functools import cached_property
 
 from evenflow.errors import NoRuleError
 from evenflow.graph.backward_pass import Backward
-from evenflow.graph.constants import of_constants
 from evenflow.graph.fluctuation import (
     ERROR_BACK,
     Fluctuation,
@@ -21,6 +20,7 @@ from evenflow.graph.forward_pass import FLOATS, Forward
 from evenflow.graph.graph import Graph
 from evenflow.graph.levels import Levels
 from evenflow.graph.moments import Moments, roles_of
+from evenflow.graph.numbers.constants import of_constants
 from evenflow.graph.sampler import Sampler
 
 

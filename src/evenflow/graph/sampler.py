@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from evenflow.graph.moments import Moments
-from evenflow.graph.recurrences import Recurrence
+from evenflow.graph.recurrent.recurrences import Recurrence
 from evenflow.graph.rules.registry import Rule, Step
 
 Known = Mapping[str, Moments]

@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from evenflow.graph.algebra.layout import dims_of
 from evenflow.graph.graph import Graph, Node, Ref
-from evenflow.graph.layout import dims_of
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
 from evenflow.planning.plan import Entry

@@ -18,7 +18,7 @@ from torch.export.graph_signature import InputKind
 from torch.utils._pytree import tree_map
 
 from evenflow.graph.graph import Argument, Graph, Node, Parameter, Ref
-from evenflow.graph.measured import measured as moments_of
+from evenflow.graph.numbers.measured import measured as moments_of
 from evenflow.torch.fold import Folder
 from evenflow.torch.inline import inline_regions
 from evenflow.torch.inputs import Call

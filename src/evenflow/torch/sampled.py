@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.drawn import drawn
 from evenflow.graph.graph import Argument, Node, Ref
-from evenflow.graph.measured import measured
 from evenflow.graph.moments import Moments, Role, axes_of, roles_of
+from evenflow.graph.numbers.drawn import drawn
+from evenflow.graph.numbers.measured import measured
 from evenflow.graph.rules.registry import Arriving, Cotangents, Result, Step
 from evenflow.torch.pointwise import pointwise
 from evenflow.torch.small import smaller

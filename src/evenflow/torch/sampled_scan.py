@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.drawn import drawn
 from evenflow.graph.graph import Node
 from evenflow.graph.moments import Moments
-from evenflow.graph.recurrences import Recurrence
+from evenflow.graph.numbers.drawn import drawn
+from evenflow.graph.recurrent.recurrences import Recurrence
 from evenflow.graph.rules.registry import Step
 from evenflow.torch.sampled import Trial, Values, measured_draws, roles
 from evenflow.torch.thinned import Thinned, thinned

@@ -13,11 +13,11 @@ import torch
 from torch.export import ExportedProgram
 
 from evenflow.errors import InputError
-from evenflow.graph.fuse import fuse
 from evenflow.graph.graph import Graph, Ref
-from evenflow.graph.spectral import spectral
-from evenflow.graph.standardise import standardise
-from evenflow.graph.written_attention import fused as with_fused_attention
+from evenflow.graph.simplify.fuse import fuse
+from evenflow.graph.simplify.spectral import spectral
+from evenflow.graph.simplify.standardise import standardise
+from evenflow.graph.simplify.written_attention import fused as with_fused_attention
 from evenflow.torch.inputs import Call
 from evenflow.torch.module_walk import walk
 from evenflow.torch.names import ModelParameters

@@ -9,8 +9,8 @@ import torch
 
 from evenflow.graph.graph import Graph
 from evenflow.graph.kinds.measured import kinds_of
-from evenflow.graph.measured import measured as moments_of
 from evenflow.graph.moments import Moments, roles_of
+from evenflow.graph.numbers.measured import measured as moments_of
 from evenflow.torch.inputs import Call
 from evenflow.torch.names import ModelParameters
 

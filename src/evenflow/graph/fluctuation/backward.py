@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from evenflow.graph.algebra.through import slope_pairs, slopes
 from evenflow.graph.fluctuation.fluctuation import Fluctuation
 from evenflow.graph.fluctuation.forward import COPIES, SUMS, window_of
 from evenflow.graph.fluctuation.known import Known
@@ -27,8 +28,7 @@ from evenflow.graph.moments import Moments
 from evenflow.graph.rules import Step
 from evenflow.graph.rules.attention import Attention
 from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
-from evenflow.graph.through import slope_pairs, slopes
-from evenflow.graph.visible import everything, visible
+from evenflow.graph.softmax.visible import everything, visible
 
 NORMS = ("layer_norm", "rms_norm", "batch_norm", "group_norm", "instance_norm", "standardise")
 """Operations that divide by the size of what they read."""

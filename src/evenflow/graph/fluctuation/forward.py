@@ -12,7 +12,7 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
 from evenflow.errors import ActivationError
-from evenflow.graph.chance import steepness, units
+from evenflow.graph.algebra.through import square_pairs, through
 from evenflow.graph.fluctuation.fluctuation import Fluctuation
 from evenflow.graph.fluctuation.known import Known
 from evenflow.graph.fluctuation.scatter import (
@@ -30,7 +30,7 @@ from evenflow.graph.levels import Levels
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules import RULES, Step
 from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
-from evenflow.graph.through import square_pairs, through
+from evenflow.graph.softmax.chance import steepness, units
 
 _LARGE = 0.01
 """Variance of log above which an activation's curve counts and not its slope alone."""

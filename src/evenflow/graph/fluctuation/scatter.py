@@ -15,13 +15,13 @@ from math import prod
 
 import numpy as np
 
-from evenflow.graph import pairs as pairing
-from evenflow.graph.chance import units
-from evenflow.graph.layout import dims_of
+from evenflow.graph.algebra import pairs as pairing
+from evenflow.graph.algebra.layout import dims_of
 from evenflow.graph.levels import Levels
 from evenflow.graph.levels.levels import kernel_of, spread_out
 from evenflow.graph.moments import Array, Moments
 from evenflow.graph.rules import Step
+from evenflow.graph.softmax.chance import units
 
 
 def scatter(x: Moments, chance: float = 0.0, levels: Levels | None = None) -> float:

@@ -2,7 +2,7 @@
 
 A channel's values are Gaussian, over all examples and places, with the E[x·x′] of every two kinds
 at every distance; the mean of all is taken off, and what is left divided by its own root mean
-square. That flattens their spectrum (``graph.spectrum``), of which each mode along the places has
+square. That flattens their spectrum (``algebra.spectrum``), of which each mode along the places has
 one eigenvector for each kind, and those in which examples of one kind differ.
 """
 
@@ -13,10 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
-from evenflow.graph import pairs as pairing
-from evenflow.graph import spectrum
+from evenflow.graph.algebra import pairs as pairing
+from evenflow.graph.algebra import spectrum
+from evenflow.graph.algebra.layout import dims_of, reshaped
 from evenflow.graph.kinds.kinds import Kinds, dim_of_examples, examples_in, told, with_others
-from evenflow.graph.layout import dims_of, reshaped
 from evenflow.graph.moments import Array, Moments
 from evenflow.graph.rules.normalise import centred, eps_of, inverse
 from evenflow.graph.rules.registry import Step

@@ -22,7 +22,7 @@ from math import prod, sqrt
 
 import numpy as np
 
-from evenflow.graph import pairs as pairing
+from evenflow.graph.algebra import pairs as pairing
 from evenflow.graph.moments import Array, Axes, Moments, Parts
 from evenflow.graph.rules.normalise import told_apart
 
@@ -52,7 +52,7 @@ def mean_of(kinds: Kinds, whole: Moments) -> Moments:
 
 
 def _mean_of_parts(kinds: Kinds, whole: Parts | None) -> Parts | None:
-    """Of what all kinds were joined of (``graph.joined``)."""
+    """Of what all kinds were joined of (``laws.joined``)."""
     each = [kind.parts.each for kind in kinds if kind.parts is not None]
     if whole is None or len(each) < len(kinds):
         return None

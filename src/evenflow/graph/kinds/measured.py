@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from evenflow.graph.kinds.kinds import Kinds, with_others
-from evenflow.graph.measured import measured
 from evenflow.graph.moments import Array, axes_of, roles_of
+from evenflow.graph.numbers.measured import measured
 
 _MOST = 8
 _ALIKE = 0.05

@@ -6,9 +6,9 @@ from collections import ChainMap
 from dataclasses import replace
 from typing import cast
 
-from evenflow.graph.joined import apart, marked, with_parts
 from evenflow.graph.kinds.batch import by_batch, by_batch_back
 from evenflow.graph.kinds.kinds import Kinds, dim_of_examples, examples_in
+from evenflow.graph.laws.joined import apart, marked, with_parts
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.normalise import batch_axes
 from evenflow.graph.rules.passing import CHANNELS, Part, backwards, by_part, forwards

@@ -1,10 +1,10 @@
 """Levels of attention: rows that see different keys, and queries, keys and values of unlike size.
 
 A row of n keys averages values, so its level falls about as 1/n: Σp² = S/n over keys of its own
-(S from ``graph.competition``), and what all values share stays. Under a causal mask the first rows
-are therefore the largest, and so are the gradients of the first keys and values, which most rows
-read. Each sum below is taken once with the levels that are known and once without any; only their
-ratio counts, for the rule of attention itself knows the mean.
+(S from ``softmax.competition``), and what all values share stays. Under a causal mask the first
+rows are therefore the largest, and so are the gradients of the first keys and values, which most
+rows read. Each sum below is taken once with the levels that are known and once without any; only
+their ratio counts, for the rule of attention itself knows the mean.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from evenflow.graph.attention import apart, logit_variance
-from evenflow.graph.chance import chance
-from evenflow.graph.competition import Competition, competition
-from evenflow.graph.constants import SEEN, core_of
 from evenflow.graph.levels.levels import Levels, kernel_of
 from evenflow.graph.levels.mixing import Mixing
 from evenflow.graph.levels.registry import Found, Use, one, register
 from evenflow.graph.moments import Array, Moments
+from evenflow.graph.numbers.constants import SEEN, core_of
 from evenflow.graph.rules.attention import Attention
 from evenflow.graph.rules.registry import Arriving, Result, Step
+from evenflow.graph.softmax.attention import apart, logit_variance
+from evenflow.graph.softmax.chance import chance
+from evenflow.graph.softmax.competition import Competition, competition
 
 _LARGEST = 1024
 """Masks of more rows or keys than this make no levels."""

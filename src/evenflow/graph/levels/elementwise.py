@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evenflow.graph.constants import core_of
+from evenflow.graph.algebra.through import operating, slopes, through
 from evenflow.graph.levels.levels import (
     LONGEST,
     Levels,
@@ -19,9 +19,9 @@ from evenflow.graph.levels.levels import (
 )
 from evenflow.graph.levels.registry import Found, Use, one, register
 from evenflow.graph.moments import Array, Moments
+from evenflow.graph.numbers.constants import core_of
 from evenflow.graph.remembered import Remembered
 from evenflow.graph.rules.registry import Arriving, Result
-from evenflow.graph.through import operating, slopes, through
 from evenflow.theory.activations import Activation
 
 _NODES = 6

@@ -20,7 +20,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from evenflow.graph.layout import dims_of
+from evenflow.graph.algebra.layout import dims_of
 from evenflow.graph.moments import Array, Moments
 
 _EVEN = 0.01

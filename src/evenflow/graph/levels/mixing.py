@@ -16,8 +16,8 @@ from functools import cached_property
 
 import numpy as np
 
-from evenflow.graph.competition import Competition
 from evenflow.graph.moments import Array
+from evenflow.graph.softmax.competition import Competition
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from evenflow.graph.algebra.taps import Reads
 from evenflow.graph.levels.levels import Levels, together
 from evenflow.graph.levels.registry import Found, Use, one, register
 from evenflow.graph.moments import Array, Moments
 from evenflow.graph.rules.convolution import reads_of
 from evenflow.graph.rules.pooling import windows_of
 from evenflow.graph.rules.registry import Arriving, Result
-from evenflow.graph.taps import Reads
 
 _ALIKE = 0.01
 """Weights of two taps that have more than this in common do not sum independently."""

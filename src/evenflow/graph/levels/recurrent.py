@@ -10,13 +10,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from evenflow.graph.cells import CELLS
 from evenflow.graph.levels.levels import Levels, kernel_of
 from evenflow.graph.levels.registry import Found, Several, Use, register
 from evenflow.graph.moments import Array, Moments
+from evenflow.graph.recurrent.cells import CELLS
+from evenflow.graph.recurrent.sequences import lags_of, sequence
 from evenflow.graph.rules.recurrent import Stack, sent_back, stack_of
 from evenflow.graph.rules.registry import Arriving, Result
-from evenflow.graph.sequences import lags_of, sequence
 
 
 def _told(stack: Stack, x: Moments, levels: Levels | None, shape: tuple[int, ...]) -> Array | None:

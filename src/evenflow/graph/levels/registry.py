@@ -24,7 +24,7 @@ class Use:
     sent: Mapping[str, Moments] = field(default_factory=dict)
     """Backwards, the gradients that the operation's rule found, by value."""
     chances: MutableMapping[str, float] = field(default_factory=dict)
-    """What ``graph.chance`` has found so far."""
+    """What ``softmax.chance`` has found so far."""
 
     def of(self, argument: str) -> Levels | None:
         """Levels of the tensor that an argument points to."""

@@ -1,7 +1,7 @@
 """Fused attention: softmax(q kᵀ · scale + mask) v, as the composition that it is.
 
 Its parts are those of attention written out: products of independent tensors
-(``graph.contract``) and a softmax (``graph.attention``), forwards and backwards.
+(``algebra.contract``) and a softmax (``softmax.attention``), forwards and backwards.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.attention import softmax, softmax_back
-from evenflow.graph.layout import expanded, gathered, permuted, reshaped, unsqueezed
+from evenflow.graph.algebra.layout import expanded, gathered, permuted, reshaped, unsqueezed
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.linear import product, product_back
 from evenflow.graph.rules.registry import Cotangents, Step, register
-from evenflow.graph.visible import Visible, causal, complement
+from evenflow.graph.softmax.attention import softmax, softmax_back
+from evenflow.graph.softmax.visible import Visible, causal, complement
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Channels that sum few weights differ in size, and a norm divides each by its own.
 
-What it sends back goes by the mean of 1/σ² over the weights of a channel (``graph.few_weights``),
+What it sends back goes by the mean of 1/σ² over the weights of a channel (``algebra.few_weights``),
 of the matrix that tells how alike what every two of them read is.
 """
 
@@ -12,8 +12,8 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from evenflow.graph.few_weights import mean_inverse
-from evenflow.graph.layout import as_one_atom, averaged
+from evenflow.graph.algebra.few_weights import mean_inverse
+from evenflow.graph.algebra.layout import as_one_atom, averaged
 from evenflow.graph.moments import Array, Moments
 from evenflow.graph.rules.registry import Step
 

@@ -2,16 +2,16 @@
 
 x > y holds where x − y is positive: a step of a Gaussian tensor, for pairs as well. A mask is taken
 as independent of what it is later applied to; where it is a function of the very same tensor,
-``graph.fuse`` has made one activation of both.
+``simplify.fuse`` has made one activation of both.
 """
 
 from __future__ import annotations
 
+from evenflow.graph.algebra.through import through
 from evenflow.graph.graph import Node
 from evenflow.graph.moments import Moments
-from evenflow.graph.pointwise import COMPARISONS, Pointwise, activation_of, compose
 from evenflow.graph.rules.registry import Step, no_gradient, register
-from evenflow.graph.through import through
+from evenflow.graph.simplify.pointwise import COMPARISONS, Pointwise, activation_of, compose
 
 
 def _holds(step: Step) -> Moments:

@@ -12,12 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from evenflow.graph.contract import contracted
-from evenflow.graph.layout import as_one_atom, dims_of, reshaped, summed, without_places
+from evenflow.graph.algebra.contract import contracted
+from evenflow.graph.algebra.layout import as_one_atom, dims_of, reshaped, summed, without_places
+from evenflow.graph.algebra.resample import distances
+from evenflow.graph.algebra.taps import Reads, sliding_reads
 from evenflow.graph.moments import Array, Atom, Moments
-from evenflow.graph.resample import distances
 from evenflow.graph.rules.registry import Cotangents, Step, register
-from evenflow.graph.taps import Reads, sliding_reads
 
 
 def _conv(step: Step, transposed: bool) -> Moments:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.layout import as_one_atom, dims_of
+from evenflow.graph.algebra.layout import as_one_atom, dims_of
 from evenflow.graph.moments import Array, Moments
 from evenflow.graph.rules.registry import Cotangents, Step, register
 

@@ -6,16 +6,16 @@ import math
 from dataclasses import replace
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.cross import Cross, product
-from evenflow.graph.law import Law, hermite, mixed_law, summed_law
-from evenflow.graph.layout import expanded, gathered, reshaped, sliced
-from evenflow.graph.lean import Lean, of_term, turned
+from evenflow.graph.algebra.layout import expanded, gathered, reshaped, sliced
+from evenflow.graph.algebra.through import law_through, lean_through, slopes, through
+from evenflow.graph.cross.forwards import Cross, product
+from evenflow.graph.laws.law import Law, hermite, mixed_law, summed_law
+from evenflow.graph.laws.lean import Lean, of_term, turned
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.extremes import passed_by_extreme
 from evenflow.graph.rules.normalise import products_of
 from evenflow.graph.rules.registry import Cotangents, Step, kept, no_gradient, register
 from evenflow.graph.rules.shape import scattered
-from evenflow.graph.through import law_through, lean_through, slopes, through
 from evenflow.theory.activations import Activation, find
 
 _SAME = 1e-9

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from evenflow.errors import NoRuleError
-from evenflow.graph import pairs as pairing
-from evenflow.graph.attention import apart, stacked
-from evenflow.graph.constants import core_of
+from evenflow.graph.algebra import pairs as pairing
 from evenflow.graph.graph import Ref
 from evenflow.graph.moments import Array, Atom, Axes, Moments, Role, axes_of
+from evenflow.graph.numbers.constants import core_of
 from evenflow.graph.rules.registry import Cotangents, Step, register
+from evenflow.graph.softmax.attention import apart, stacked
 
 
 def looked_up(

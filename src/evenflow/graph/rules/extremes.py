@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.layout import permuted, reshaped
+from evenflow.graph.algebra.layout import permuted, reshaped
+from evenflow.graph.algebra.taps import Reads
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.pooling import (
     Maximum,
@@ -20,7 +21,6 @@ from evenflow.graph.rules.pooling import (
     to_largest,
 )
 from evenflow.graph.rules.registry import Cotangents, Step, register
-from evenflow.graph.taps import Reads
 from evenflow.theory.activations import Activation, find
 
 _OPERATIONS = ("max", "amax", "min", "amin")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evenflow.graph.layout import sliced
+from evenflow.graph.algebra.layout import sliced
+from evenflow.graph.algebra.through import slopes, through
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.registry import Cotangents, Step, register
 from evenflow.graph.rules.shape import scattered
-from evenflow.graph.through import slopes, through
 from evenflow.theory.activations import find
 
 

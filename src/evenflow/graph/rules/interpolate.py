@@ -6,10 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from evenflow.graph.algebra.resample import resampled
+from evenflow.graph.algebra.taps import Reads
 from evenflow.graph.moments import Array, Moments
-from evenflow.graph.resample import resampled
 from evenflow.graph.rules.registry import Cotangents, Step, register
-from evenflow.graph.taps import Reads
 
 _KINDS = {
     "nearest": ("nearest1d", "nearest2d", "nearest3d"),

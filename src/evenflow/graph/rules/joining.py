@@ -1,4 +1,4 @@
-"""Tensors joined along an axis (``graph.joined``), and padded."""
+"""Tensors joined along an axis (``laws.joined``), and padded."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.joined import marked, parts_of, summed, with_parts
-from evenflow.graph.layout import reshaped, sliced, unsqueezed
+from evenflow.graph.algebra.layout import reshaped, sliced, unsqueezed
+from evenflow.graph.algebra.resample import resampled
+from evenflow.graph.algebra.taps import Reads
+from evenflow.graph.laws.joined import marked, parts_of, summed, with_parts
 from evenflow.graph.moments import Moments
-from evenflow.graph.resample import resampled
 from evenflow.graph.rules.registry import Cotangents, Step, register
-from evenflow.graph.taps import Reads
 
 
 def joined_axis(step: Step) -> int:

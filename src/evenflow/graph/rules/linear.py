@@ -1,4 +1,4 @@
-"""Linear operations: matrix products. All are sums of products (``graph.contract``).
+"""Linear operations: matrix products. All are sums of products (``algebra.contract``).
 
 Independent weights of mean zero and variance v over n terms: q' = n v q, and the same for every
 pair of elements, s' = n v s. Backwards the same sum runs over the outputs, and for the weight's own
@@ -8,8 +8,8 @@ gradient over all examples and positions, where what they have in common adds up
 from __future__ import annotations
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.contract import contracted, matrix_letters
-from evenflow.graph.cross import returned
+from evenflow.graph.algebra.contract import contracted, matrix_letters
+from evenflow.graph.cross.forwards import returned
 from evenflow.graph.graph import Ref
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.registry import Cotangents, Step, register

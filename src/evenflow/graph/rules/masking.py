@@ -11,11 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.constants import HIDING
-from evenflow.graph.layout import expanded
+from evenflow.graph.algebra.layout import expanded
 from evenflow.graph.moments import Moments
+from evenflow.graph.numbers.constants import HIDING
 from evenflow.graph.rules.registry import Cotangents, Step, register
-from evenflow.graph.visible import complement
+from evenflow.graph.softmax.visible import complement
 
 
 def _choice(operation: str, mask: str, true: str, false: str) -> None:

@@ -6,7 +6,7 @@ off what examples and positions of a channel have in common, layer norm what the
 
 Backwards a gradient passes times γ²/σ², without its own mean over those axes and without its part
 along the normalised values. σ² is itself a mean over few elements, or over many that are alike:
-E[1/σ²] is above 1/E[σ²], and follows from how alike they are (``graph.spectrum``).
+E[1/σ²] is above 1/E[σ²], and follows from how alike they are (``algebra.spectrum``).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evenflow.errors import NoRuleError
-from evenflow.graph import pairs as pairing
-from evenflow.graph.law import Law, summed_law
-from evenflow.graph.layout import dims_of, gathered, reshaped
-from evenflow.graph.lean import Lean, of_term, turned
+from evenflow.graph.algebra import pairs as pairing
+from evenflow.graph.algebra.layout import dims_of, gathered, reshaped
+from evenflow.graph.algebra.spectrum import divided, mean_inverse
+from evenflow.graph.algebra.through import leant
+from evenflow.graph.laws.law import Law, summed_law
+from evenflow.graph.laws.lean import Lean, of_term, turned
 from evenflow.graph.moments import Moments, aligned
 from evenflow.graph.rules.channels import unlike_sizes
 from evenflow.graph.rules.registry import Cotangents, Leans, Step, register
-from evenflow.graph.spectrum import divided, mean_inverse
-from evenflow.graph.through import leant
 
 _SMALLEST = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """What torch adds to the variance of an RMS norm whose eps is None."""

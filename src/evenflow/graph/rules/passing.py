@@ -3,7 +3,7 @@
 What a result is distributed like, how a gradient depends on its value and what either was joined
 of hold only where the operation's rule says so. Here they are set, and any that came along with an
 operand is taken off; operations that treat each channel alone are applied to each part of the
-channels (``graph.joined``).
+channels (``laws.joined``).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from evenflow.graph.joined import apart, joined, marked, with_parts
-from evenflow.graph.layout import sliced
+from evenflow.graph.algebra.layout import sliced
+from evenflow.graph.laws.joined import apart, joined, marked, with_parts
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.registry import Arriving, Cotangents, Result, Rule, Step
 

@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from numpy.polynomial.hermite_e import hermegauss, hermeval
 
-from evenflow.graph.law import Law, hermite, sampled, underlying
-from evenflow.graph.layout import averaged, expanded, reshaped, summed
-from evenflow.graph.lean import Lean, Profile
+from evenflow.graph.algebra.layout import averaged, expanded, reshaped, summed
+from evenflow.graph.algebra.resample import resampled
+from evenflow.graph.algebra.taps import Reads
+from evenflow.graph.laws.law import Law, hermite, sampled, underlying
+from evenflow.graph.laws.lean import Lean, Profile
 from evenflow.graph.moments import Moments
-from evenflow.graph.resample import resampled
 from evenflow.graph.rules.normalise import told_apart
 from evenflow.graph.rules.registry import Cotangents, Leans, Step, register
-from evenflow.graph.taps import Reads
 from evenflow.theory.activations import Activation, find
 from evenflow.theory.normal import distribution
 

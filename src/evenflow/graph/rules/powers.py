@@ -1,4 +1,4 @@
-"""Roots, powers, logarithms and reciprocals of positive tensors (``graph.powers``)."""
+"""Roots, powers, logarithms and reciprocals of positive tensors (``algebra.powers``)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.layout import dims_of, summed
+from evenflow.graph.algebra.layout import dims_of, summed
+from evenflow.graph.algebra.pairs import average
+from evenflow.graph.algebra.powers import logarithm, power
 from evenflow.graph.moments import Moments
-from evenflow.graph.pairs import average
-from evenflow.graph.powers import logarithm, power
 from evenflow.graph.rules.registry import Cotangents, Step, register
 
 

@@ -1,7 +1,7 @@
 """Recurrent layers: LSTM, GRU and plain ones, stacked and in both directions, through time.
 
-Each layer in each direction is integrated as ``graph.through_time`` says; what passes between them
-is the covariance of every two moments. Weights of a mean that matters, projections and packed
+Each layer in each direction is integrated as ``recurrent.through_time`` says; what passes between
+them is the covariance of every two moments. Weights of a mean that matters, projections and packed
 sequences are not covered.
 """
 
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.cells import CELLS
 from evenflow.graph.graph import Ref
 from evenflow.graph.moments import Array, Moments
+from evenflow.graph.recurrent.cells import CELLS
+from evenflow.graph.recurrent.sequences import lags_of, of_lags, sequence
+from evenflow.graph.recurrent.through_time import Course, Gradients, Layer, kernel, run, run_back
 from evenflow.graph.remembered import Remembered
 from evenflow.graph.rules.registry import Arriving, Cotangents, Result, Step, register
-from evenflow.graph.sequences import lags_of, of_lags, sequence
-from evenflow.graph.through_time import Course, Gradients, Layer, kernel, run, run_back
 
 SINGLE = {"lstm_cell": "lstm", "gru_cell": "gru", "rnn_tanh_cell": "rnn_tanh"} | {
     "rnn_relu_cell": "rnn_relu"

@@ -9,10 +9,10 @@ from typing import Any
 import numpy.typing as npt
 
 from evenflow.errors import NoRuleError
+from evenflow.graph.algebra.layout import gathered
 from evenflow.graph.graph import Graph, Node, Ref
-from evenflow.graph.law import Law
-from evenflow.graph.layout import gathered
-from evenflow.graph.lean import Lean
+from evenflow.graph.laws.law import Law
+from evenflow.graph.laws.lean import Lean
 from evenflow.graph.moments import Moments
 
 Result = Moments | tuple[Moments, ...]

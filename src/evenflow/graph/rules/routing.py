@@ -14,10 +14,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from evenflow.graph.attention import apart, stacked
-from evenflow.graph.contract import contracted
+from evenflow.graph.algebra.contract import contracted
 from evenflow.graph.moments import Array, Atom, Moments, aligned
 from evenflow.graph.rules.registry import Cotangents, Step, register
+from evenflow.graph.softmax.attention import apart, stacked
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.layout import (
+from evenflow.graph.algebra.layout import (
     expanded,
     gathered,
     permuted,
@@ -17,10 +17,10 @@ from evenflow.graph.layout import (
     sliced,
     unsqueezed,
 )
+from evenflow.graph.algebra.resample import resampled
+from evenflow.graph.algebra.taps import Reads
 from evenflow.graph.moments import Moments
-from evenflow.graph.resample import resampled
 from evenflow.graph.rules.registry import Arriving, Cotangents, Step, kept, leaning, register
-from evenflow.graph.taps import Reads
 
 _RESHAPES = "view reshape flatten unflatten squeeze unsqueeze view_as reshape_as"
 _COPIES = "contiguous clone alias lift_fresh lift_fresh_copy to _to_copy type_as"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evenflow.graph.cross import Cross, product
-from evenflow.graph.layout import expanded, reshaped, summed
+from evenflow.graph.algebra.layout import expanded, reshaped, summed
+from evenflow.graph.cross.forwards import Cross, product
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.normalise import eps_of, normalised, normalised_back
 from evenflow.graph.rules.registry import Cotangents, Step, register

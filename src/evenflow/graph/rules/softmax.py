@@ -1,20 +1,20 @@
-"""Softmax, its logarithm, and the logarithm of sums of exponentials (``graph.attention``)."""
+"""Softmax, its logarithm, and the logarithm of sums of exponentials (``softmax.attention``)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from evenflow.errors import NoRuleError
-from evenflow.graph.attention import (
+from evenflow.graph.algebra.layout import expanded, reshaped
+from evenflow.graph.moments import Moments
+from evenflow.graph.rules.registry import Cotangents, Step, register
+from evenflow.graph.softmax.attention import (
     log_softmax,
     log_softmax_back,
     logsumexp,
     softmax,
     softmax_back,
 )
-from evenflow.graph.layout import expanded, reshaped
-from evenflow.graph.moments import Moments
-from evenflow.graph.rules.registry import Cotangents, Step, register
 
 
 def _axis(step: Step) -> int:

@@ -1,8 +1,8 @@
-"""Normalisations written out by hand, which ``graph.standardise`` made single operations."""
+"""Normalisations written out by hand, which ``simplify.standardise`` made single operations."""
 
 from __future__ import annotations
 
-from evenflow.graph.lean import Lean, turned
+from evenflow.graph.laws.lean import Lean, turned
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.normalise import normalised, normalised_back, products_of
 from evenflow.graph.rules.registry import Cotangents, Step, register

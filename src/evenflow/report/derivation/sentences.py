@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from evenflow.graph.algebra.through import operating
 from evenflow.graph.graph import Node, Ref
 from evenflow.graph.levels import Levels
 from evenflow.graph.propagate import Derivation
 from evenflow.graph.rules.shape import ORDER_ONLY, PARTS
-from evenflow.graph.through import operating
 from evenflow.planning.uses import Use
 from evenflow.report.words import figure
 

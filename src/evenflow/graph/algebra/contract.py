@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evenflow.graph.layout import permuted, summed
+from evenflow.graph.algebra.layout import permuted, summed
 from evenflow.graph.moments import Moments
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 
-from evenflow.graph.fuse import reached
 from evenflow.graph.graph import Argument, Graph, Node, Ref
+from evenflow.graph.simplify.fuse import reached
 
 _CASTS = ("to", "_to_copy", "type_as", "alias")
 

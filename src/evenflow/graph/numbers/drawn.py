@@ -14,8 +14,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from evenflow.graph.algebra.powers import logarithm
 from evenflow.graph.moments import Array, Moments
-from evenflow.graph.powers import logarithm
 
 _NEGLIGIBLE = 1e-9
 """Of q: parts below are rounding."""

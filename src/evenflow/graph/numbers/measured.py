@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from evenflow.graph.algebra.pairs import counts
 from evenflow.graph.moments import Array, Moments, Role, axes_of
-from evenflow.graph.pairs import counts
 
 _NEIGHBOURS = 5
 _MOST = 7

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evenflow.graph.layout import reshaped
-from evenflow.graph.measured import measured
+from evenflow.graph.algebra.layout import reshaped
 from evenflow.graph.moments import Array, Moments, Role, axes_of
+from evenflow.graph.numbers.measured import measured
 
 HIDING, SEEN = -99.0, -20.0
 """Code that hides keys from a softmax adds −∞, the smallest number of a type, −1e9, −1e4 or −100,

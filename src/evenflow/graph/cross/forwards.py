@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evenflow.graph.contract import contracted
+from evenflow.graph.algebra.contract import contracted
+from evenflow.graph.algebra.through import across, mean_slope, slopes_across
 from evenflow.graph.graph import Node, Ref
 from evenflow.graph.moments import Array, Moments
-from evenflow.graph.through import across, mean_slope, slopes_across
 
 if TYPE_CHECKING:  # the rules of sums import this file
     from evenflow.graph.rules.registry import Step

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evenflow.graph.graph import Graph, Node, Ref
-from evenflow.graph.pointwise import OPERATIONS
 from evenflow.graph.rules.shape import PERMUTATIONS, VIEWS
+from evenflow.graph.simplify.pointwise import OPERATIONS
 
 _COPIES = frozenset(["to", "_to_copy", "clone", "contiguous", "alias"])
 _PARTS = ["select", "slice", "expand", "zeros", "ones", "zeros_like"]

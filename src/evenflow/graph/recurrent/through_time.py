@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from evenflow.graph.cells import Cell, Saved, State
 from evenflow.graph.moments import Array
+from evenflow.graph.recurrent.cells import Cell, Saved, State
 
 UNITS = 4096
 """Over how many units the integral is taken: root mean squares come out within about 0.5 %."""

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
-from evenflow.graph.law import Law, hermite, summed_series, underlying
-from evenflow.graph.lean import Lean, of_slope
+from evenflow.graph.laws.law import Law, hermite, summed_series, underlying
+from evenflow.graph.laws.lean import Lean, of_slope
 from evenflow.graph.moments import Array, Moments
 from evenflow.theory.activations import Activation
 from evenflow.theory.activations.activation import Curve

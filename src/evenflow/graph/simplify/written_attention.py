@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evenflow.graph.constants import HIDING, core_of
-from evenflow.graph.fuse import reached
 from evenflow.graph.graph import Argument, Graph, Node, Ref
+from evenflow.graph.numbers.constants import HIDING, core_of
+from evenflow.graph.simplify.fuse import reached
 
 _CASTS = ("to", "_to_copy", "type_as", "alias", "contiguous", "clone")
 _PRODUCTS = {"matmul": "other", "bmm": "mat2"}

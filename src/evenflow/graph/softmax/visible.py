@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evenflow.graph.constants import core_of
 from evenflow.graph.moments import Array
+from evenflow.graph.numbers.constants import core_of
 from evenflow.graph.remembered import Remembered
 
 Mask = npt.NDArray[np.bool_]

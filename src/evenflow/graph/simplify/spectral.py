@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evenflow.graph.fuse import reached
 from evenflow.graph.graph import Graph, Node, Ref
+from evenflow.graph.simplify.fuse import reached
 
 _VIEWS = ("flatten", "view", "reshape", "permute", "_to_copy", "to", "detach", "alias")
 

@@ -15,10 +15,10 @@ from math import prod
 
 import numpy as np
 
+from evenflow.graph.algebra.through import slopes, through
 from evenflow.graph.graph import Node
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.registry import Step
-from evenflow.graph.through import slopes, through
 from evenflow.theory.activations import Activation
 
 _SUMS = ("linear", "addmm", "conv")

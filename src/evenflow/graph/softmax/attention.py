@@ -3,7 +3,7 @@
 Only what differs along the axis counts: κ = E[z_s z′_s] − E[z_s z′_t], s ≠ t, for two rows z and z′
 (v for the same row). Σp = 1 makes the pairs of different keys follow from those of the same one,
 and E[Σ p p′] of two rows lies between 1/n where they have nothing in common and E[Σp²] where they
-are the same, as e^κ does. ``graph.competition`` has the exact values of the latter.
+are the same, as e^κ does. ``softmax.competition`` has the exact values of the latter.
 
 Backwards δz = p (δ − Σ p δ); with δ independent of p, and d what of E[δ δ′] differs along the axis,
 E[δz δz′] = d E[p p′ (1 − p − p′ + Σ p p′)] for the same key, and Σδz = 0 gives the rest.
@@ -17,11 +17,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from evenflow.graph import pairs as pairing
-from evenflow.graph.competition import Competition, competition
-from evenflow.graph.layout import dims_of
+from evenflow.graph.algebra import pairs as pairing
+from evenflow.graph.algebra.layout import dims_of
 from evenflow.graph.moments import Array, Atom, Moments, aligned
-from evenflow.graph.visible import Visible, everything, visible
+from evenflow.graph.softmax.competition import Competition, competition
+from evenflow.graph.softmax.visible import Visible, everything, visible
 
 _Ends = Callable[[Array, Competition], tuple[Array, Array]]
 _LARGEST = 500.0

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from evenflow.graph import pairs as pairing
-from evenflow.graph.law import Law, mixed_law
-from evenflow.graph.layout import sliced
-from evenflow.graph.lean import Lean, mixed
+from evenflow.graph.algebra import pairs as pairing
+from evenflow.graph.algebra.layout import sliced
+from evenflow.graph.laws.law import Law, mixed_law
+from evenflow.graph.laws.lean import Lean, mixed
 from evenflow.graph.moments import Atom, Moments, Parts, Role, aligned
 
 

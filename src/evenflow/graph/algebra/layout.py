@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evenflow.errors import NoRuleError
-from evenflow.graph import pairs as pairing
+from evenflow.graph.algebra import pairs as pairing
 from evenflow.graph.moments import Array, Atom, Axes, Moments
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from evenflow.errors import ActivationError
 from evenflow.graph.graph import Argument, Graph, Node, Ref
-from evenflow.graph.pointwise import (
+from evenflow.graph.simplify.pointwise import (
     AFFINE,
     COMPARISONS,
     OPERATIONS,

@@ -22,8 +22,8 @@ from math import prod
 
 import numpy as np
 
+from evenflow.graph.algebra.pairs import counts
 from evenflow.graph.moments import Array
-from evenflow.graph.pairs import counts
 
 _BINS = 48
 _STEADY = 0.01

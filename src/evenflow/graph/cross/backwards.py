@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from evenflow.graph.contract import contracted
-from evenflow.graph.cross import (
+from evenflow.graph.algebra.contract import contracted
+from evenflow.graph.algebra.layout import gathered
+from evenflow.graph.cross.forwards import (
     Cross,
     looked_through,
     made_again,
@@ -21,7 +22,6 @@ from evenflow.graph.cross import (
     terms,
 )
 from evenflow.graph.graph import Node
-from evenflow.graph.layout import gathered
 from evenflow.graph.moments import Moments
 from evenflow.graph.rules.registry import Step
 

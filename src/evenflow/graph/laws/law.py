@@ -9,7 +9,7 @@ it is are the Moments' to say. It is held as the function h that makes it of a s
 x = m + s·h(t), at fixed nodes t. Two elements are taken as h of two jointly normal numbers (a
 Gaussian copula): with c_k the Hermite coefficients of h these have the correlation ρ at which
 Σ c_k² ρ^k is that of the elements. So an activation of such a tensor is an activation φ(m + s·h(t))
-of a normal one, and everything ``graph.through`` knows of these holds.
+of a normal one, and everything ``algebra.through`` knows of these holds.
 
 Sums of independent tensors convolve their laws; parts of a tensor mix theirs. Sums of many terms
 have none, and neither has any tensor of which no rule says that it has.

@@ -6,7 +6,7 @@ nowhere else. What the value went into before that activation then counts twice:
 residual network of rectifiers is relu(x + n), and where x was open x + n is likelier to be; batch
 norm takes off the gradient's part along its own values.
 
-For a value x = m + s·h(t) (``graph.law``) a lean says, at the nodes t, how large E[δ²] is there, of
+For a value x = m + s·h(t) (``laws.law``) a lean says, at the nodes t, how large E[δ²] is there, of
 mean 1, and by what factor E[δ·δ′] of two elements goes at either, of mean square 1. An activation
 multiplies these by φ′² and φ′; a sum's term sees their mean over the other term; where a value is
 read several times the leans are mixed by the size of the gradients.
@@ -20,7 +20,7 @@ from functools import cached_property
 
 import numpy as np
 
-from evenflow.graph.law import CELLS, Array, binned, hermite, span
+from evenflow.graph.laws.law import CELLS, Array, binned, hermite, span
 
 _LEAST = 1e-300
 Profile = tuple[Array, Array]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evenflow.graph import pairs as pairing
-from evenflow.graph.layout import dims_of
+from evenflow.graph.algebra import pairs as pairing
+from evenflow.graph.algebra.layout import dims_of
 from evenflow.graph.moments import Array, Atom, Moments
 
 _DISTANCES = 16

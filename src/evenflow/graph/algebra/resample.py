@@ -1,7 +1,7 @@
 """Resample: a fixed linear map along one axis, such as a mean over windows or every second index.
 
-The map is a list of reads (``graph.taps``); E[x·x′] of two of its results is the sum over all pairs
-of what they read. Gradients go through the same reads the other way round.
+The map is a list of reads (``algebra.taps``); E[x·x′] of two of its results is the sum over all
+pairs of what they read. Gradients go through the same reads the other way round.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from evenflow.graph.layout import as_one_atom, dims_of, without_places
+from evenflow.graph.algebra.layout import as_one_atom, dims_of, without_places
+from evenflow.graph.algebra.taps import Reads
 from evenflow.graph.moments import Atom, Moments
-from evenflow.graph.taps import Reads
 
 _FARTHEST = 9
 """Entries that a wider spread of distances may grow to."""

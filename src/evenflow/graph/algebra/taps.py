@@ -13,8 +13,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from evenflow.graph.algebra.pairs import counts
 from evenflow.graph.moments import Array
-from evenflow.graph.pairs import counts
 
 
 class Reads:

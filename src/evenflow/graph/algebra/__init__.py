@@ -1,0 +1,1 @@
+"""What rules are made of: pairs of elements, and what views, sums and activations do to them."""

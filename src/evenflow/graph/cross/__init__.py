@@ -1,0 +1,1 @@
+"""Several uses of one weight: what they have in common."""

@@ -1,0 +1,1 @@
+"""How elements are distributed where that is not normal, and what knows of it."""

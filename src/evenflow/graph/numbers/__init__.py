@@ -1,0 +1,1 @@
+"""Moments of numbers that are known, and numbers of known moments."""

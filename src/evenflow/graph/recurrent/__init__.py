@@ -1,0 +1,1 @@
+"""Recurrent layers and scans, moment by moment."""

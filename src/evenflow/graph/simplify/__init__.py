@@ -1,0 +1,1 @@
+"""Chains of primitive operations become single ones that have a rule."""

@@ -1,0 +1,1 @@
+"""What a softmax does to moments, and attention with it."""
