@@ -141,8 +141,8 @@ def summed(x: Moments, axes: Sequence[int], *, keep: bool) -> Moments:
     for dim, atom in reversed(list(_placed(x, axes))):
         pairs = pairing.total(pairs, dim, atom.size)
         count *= atom.size
-    found = replace(x, mean=count * x.mean, pairs=pairs, axes=_without(x, axes, keep=keep))
-    return replace(without_places(found, x), hidden=None)
+    left = _without(x, axes, keep=keep)
+    return without_places(replace(x, mean=count * x.mean, pairs=pairs, axes=left, hidden=None), x)
 
 
 def without_places(found: Moments, x: Moments) -> Moments:

@@ -9,7 +9,7 @@ chance made alike is so in both.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -30,15 +30,16 @@ def chance(step: Step, name: str, known: MutableMapping[str, float]) -> float:
     """Mean square correlation of two positions of a value; ``known`` keeps what was found."""
     waiting = [name]
     for _ in range(_FARTHEST):
-        if not waiting:
+        if not waiting or name in known:
             break
         node = step.graph.node(waiting[-1])
-        missing = [] if node is None else [n for n in _sources(step, node) if n not in known]
+        sources = [] if node is None else _sources(step, node)
+        missing = [source for source in sources if source not in known]
         if missing:
             waiting.extend(missing)
             continue
         done = waiting.pop()
-        known[done] = _of(step, node, done, known)
+        known[done] = _of(step, node, done, sources, known)
     return known.get(name, 1 / units(step.known[name]))
 
 
@@ -48,11 +49,16 @@ def _sources(step: Step, node: Node) -> list[str]:
     return [n for n in names if n in step.known and n not in step.graph.parameters]
 
 
-def _of(step: Step, node: Node | None, name: str, known: MutableMapping[str, float]) -> float:
+def _of(
+    step: Step,
+    node: Node | None,
+    name: str,
+    sources: Sequence[str],
+    known: Mapping[str, float],
+) -> float:
     if name not in step.known:
         return 0.0
     x = step.known[name]
-    sources = [] if node is None else _sources(step, node)
     if node is None or not sources or node.op == "embedding":
         return 1 / units(x)
     first = known[sources[0]]
