@@ -57,6 +57,9 @@ LAYERS = {
     ),
     "many readers": (nn.ConvTranspose2d(8, 16, 4, bias=False), IMAGES),
     "three axes": (nn.Conv3d(4, 8, 3, padding=1), (32, 4, 3, 5, 4)),
+    "padded before": (nn.Sequential(nn.ZeroPad2d((2, 1, 1, 0)), nn.Conv2d(8, 16, 3)), IMAGES),
+    "mirrored": (nn.Sequential(nn.ReflectionPad2d(2), nn.Conv2d(8, 16, 3)), IMAGES),
+    "cut": (nn.Sequential(nn.Conv2d(8, 16, 3, padding=2), nn.ZeroPad2d(-1)), IMAGES),
     "one axis": (nn.Conv1d(8, 16, 9, padding=4, stride=2), (64, 8, 30)),
 }
 

@@ -1,4 +1,4 @@
-"""Levels of convolutions and pools: places at the rim of an image, where taps fall on padding.
+"""Levels of convolutions, pools and pads: the rim of an image, where taps fall on padding.
 
 With independent weights the second moment at a place is the sum of those that its taps read, so a
 rim gets less than the inside, forwards and backwards, and more so layer after layer. Of several
@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evenflow.graph.algebra.taps import Reads
+from evenflow.graph.algebra.taps import Reads, sliding_reads
 from evenflow.graph.levels.levels import Levels, together
 from evenflow.graph.levels.registry import Found, Use, one, register
 from evenflow.graph.moments import Array, Moments
 from evenflow.graph.rules.convolution import reads_of
+from evenflow.graph.rules.joining import padding_of
 from evenflow.graph.rules.pooling import windows_of
-from evenflow.graph.rules.registry import Arriving, Result
+from evenflow.graph.rules.registry import Arriving, Result, Step
 
 _ALIKE = 0.01
 """Weights of two taps that have more than this in common do not sum independently."""
@@ -116,6 +117,36 @@ def _pooled_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, 
     if arrived is None:
         return {}
     return {use.step.name("input"): _summed(arrived, windows, scatter=True)}
+
+
+def _padded_reads(step: Step) -> list[Reads] | None:
+    """What each place reads of what was there, of all axes from the first padded one on; None where
+    something else than positions is padded, or with something else than zeros."""
+    padded = dict(padding_of(step))
+    shape, x = step.shape("input"), step.of("input")
+    atoms = [atom for axis in padded for atom in x.axes[axis]]
+    if not padded or any(atom.role != "positions" for atom in atoms) or step.number("value"):
+        return None
+    axes = range(min(padded), len(shape))
+    return [padded.get(a) or sliding_reads(shape[a], shape[a], 1, 1, 0, 1) for a in axes]
+
+
+def _padded(use: Use, _result: Result) -> Levels | None:
+    reads = _padded_reads(use.step)
+    known = None if reads is None else _placed(use.of("input"), use.step.shape("input"), len(reads))
+    return None if reads is None or known is None else _summed(known, reads, scatter=False)
+
+
+def _padded_back(use: Use, _cotangent: Arriving, levels: Found) -> Mapping[str, Levels | None]:
+    assert not isinstance(levels, tuple)
+    reads = _padded_reads(use.step)
+    arrived = None if reads is None else _placed(levels, use.step.node.shape, len(reads))
+    if reads is None or arrived is None:
+        return {}
+    return {use.step.name("input"): _summed(arrived, reads, scatter=True)}
+
+
+register("pad", "constant_pad_nd", forward=_padded, backward=_padded_back, makes=True)
 
 
 _POOLS = tuple(

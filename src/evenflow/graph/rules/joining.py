@@ -81,7 +81,7 @@ _MODES: dict[object, Literal["reflect", "edge", "wrap"]] = {
 }
 
 
-def _padding(step: Step) -> Iterator[tuple[int, Reads]]:
+def padding_of(step: Step) -> Iterator[tuple[int, Reads]]:
     """Axes that are padded, and what each place reads of what was there."""
     given = step.node.arguments.get("pad")
     mode = step.node.arguments.get("mode", "constant")
@@ -109,13 +109,13 @@ def _padded(step: Step) -> Moments:
     if not isfinite(value):
         raise NoRuleError("padding with what is not finite")
     x = step.of("input").plus(Moments.constant(-value))  # so that the rim is zero
-    for axis, reads in _padding(step):
+    for axis, reads in padding_of(step):
         x = resampled(x, axis, reads)
     return x.plus(Moments.constant(value))
 
 
 def _padded_back(step: Step, cotangent: Moments) -> Cotangents:
-    for axis, reads in _padding(step):
+    for axis, reads in padding_of(step):
         cotangent = resampled(cotangent, axis, reads, scatter=True)
     return {step.name("input"): cotangent}
 
