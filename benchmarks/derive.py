@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from benchmarks.derive_models import Entry, load
 
+from evenflow.graph.laws.law import Law, shape_of
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import Derivation, propagate
 from evenflow.torch.api import plan as make_plan
@@ -104,9 +105,17 @@ def expected(weights: list[dict[str, Moments]]) -> dict[str, Moments]:
             mean=float(np.mean([each[name].mean for each in weights])),
             pairs=np.mean([each[name].pairs for each in weights], axis=0),
             kurtosis=float(np.mean([each[name].kurtosis for each in weights])),
+            law=mean_law([each[name].law for each in weights]),
         )
         for name, moments in weights[0].items()
     }
+
+
+def mean_law(laws: list[Law | None]) -> Law | None:
+    """The mean of their quantiles."""
+    if not any(laws):
+        return None
+    return Law(lambda: np.mean([shape_of(law) for law in laws], axis=0))
 
 
 def observe(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from evenflow.graph.laws.law import hermite
 from evenflow.planning.distributions import (
     Blocks,
     Constant,
@@ -55,3 +56,13 @@ def test_moments_of_a_parameter():
     assert (constant.mean, constant.second, constant.pairs[-1]) == (-2.0, 4.0, 4.0)
     drawn = moments(Normal(0.5), (3, 3))
     assert (drawn.mean, drawn.second, drawn.pairs[0, 1], drawn.pairs[1, 1]) == (0.0, 0.25, 0, 0)
+
+
+def test_a_vector_has_the_law_that_it_is_drawn_from():
+    weights = hermite()[1][:, 0]
+    assert weights @ moments(Uniform(0.5), (8,)).law.values ** 4 == pytest.approx(1.8, rel=1e-3)
+    assert moments(TruncatedNormal(0.3), (8,)).law.values.max() == pytest.approx(
+        2 / 0.8796, rel=1e-3
+    )
+    assert moments(Normal(0.5), (8,)).law is None
+    assert moments(Uniform(0.5), (8, 8)).law is None

@@ -143,3 +143,32 @@ def test_nothing_large_is_made_in_memory(monkeypatch):
     with torch.device("meta"):
         model = nn.Sequential(Decays())
     assert not ModelParameters(model).values
+
+
+class Own(nn.Module):
+    """Biases by an initialiser of one's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.turned, self.cut = nn.Parameter(torch.empty(64)), nn.Parameter(torch.empty(64))
+        self.normal, self.packed = nn.Parameter(torch.empty(64)), nn.Parameter(torch.empty(64))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.uniform_(self.turned, -1.0, 3.0)
+        nn.init.trunc_normal_(self.cut, 0.0, 1.0, 0.0, 2.0)
+        nn.init.normal_(self.normal)
+        with torch.no_grad():
+            self.turned.mul_(-0.5).add_(1.0)
+            self.packed.uniform_()[:32].zero_()
+
+
+def test_vectors_have_the_law_that_is_written():
+    with torch.device("meta"):
+        told = of(Own())
+    assert told["turned"].at_nodes.min() == pytest.approx(-0.5, abs=1e-3)
+    assert told["turned"].at_nodes.max() == pytest.approx(1.5, abs=1e-3)
+    assert told["cut"].at_nodes.min() == pytest.approx(0.0, abs=2e-3)
+    assert told["cut"].at_nodes.max() == pytest.approx(2.0, abs=2e-3)
+    assert told["normal"].law is None
+    assert told["packed"].law is None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
+from evenflow.graph.laws.drawn import truncated, uniform
+from evenflow.graph.laws.law import Law
 from evenflow.graph.moments import Moments
 from evenflow.planning.distributions import (
     Blocks,
@@ -67,4 +69,13 @@ def moments(distribution: Distribution, shape: tuple[int, ...]) -> Moments:
     """Moments of a parameter drawn from ``distribution``."""
     if isinstance(distribution, Constant):
         return Moments.constant(distribution.value, shape)
-    return Moments.independent(0.0, second_moment(distribution, shape), shape)
+    found = Moments.independent(0.0, second_moment(distribution, shape), shape)
+    return replace(found, law=_law(distribution)) if len(shape) == 1 else found
+
+
+def _law(distribution: Distribution) -> Law | None:
+    if isinstance(distribution, Uniform):
+        return uniform()
+    if isinstance(distribution, TruncatedNormal):
+        return truncated(-distribution.cut, distribution.cut)
+    return None

@@ -10,19 +10,37 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from evenflow.graph.laws.drawn import truncated, uniform
+from evenflow.graph.laws.law import Law
 from evenflow.graph.moments import Moments
 
 _DONE = "_is_hf_initialized"
 """Transformers marks what it has initialised, and skips it from then on."""
 
-Law = tuple[float, float]
-"""(mean, second moment)"""
+
+class _Drawn(NamedTuple):
+    """What an initialiser draws from."""
+
+    mean: float
+    second: float
+    law: Law | None = None
+
+    def scaled(self, factor: float) -> _Drawn:
+        law = self.law.reflected() if self.law is not None and factor < 0 else self.law
+        return _Drawn(factor * self.mean, factor**2 * self.second, law)
+
+    def shifted(self, by: float) -> _Drawn:
+        return _Drawn(self.mean + by, self.second + 2 * self.mean * by + by**2, self.law)
+
+
+_UNKNOWN = _Drawn(math.nan, math.nan)
 
 
 def default_moments(
@@ -50,9 +68,10 @@ def default_moments(
                 continue  # an initialiser that computes with values: those are not known
     found = {}
     for name, tensor in tensors.items():
-        law = watcher.laws.get(_storage(tensor)) if tensor.is_meta else None
-        if law is not None and tensor.is_floating_point():
-            found[name] = Moments.independent(*law, tuple(tensor.shape))
+        drawn = watcher.drawn.get(_storage(tensor)) if tensor.is_meta else None
+        if drawn is not None and tensor.is_floating_point():
+            moments = Moments.independent(drawn.mean, drawn.second, tuple(tensor.shape))
+            found[name] = replace(moments, law=drawn.law) if tensor.dim() == 1 else moments
     return found
 
 
@@ -92,7 +111,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, real: Set[int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.laws: dict[int, Law] = {}
+        self.drawn: dict[int, _Drawn] = {}
         self._real = real
         """Memory that has values already, and keeps them."""
 
@@ -120,19 +139,17 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             numbers = (*args[1:], *_DEFAULTS[name][len(args) - 1 :])
             self._write(tensor, _WRITTEN[name](*map(float, numbers)))
         elif name == "copy_":
-            law = self.laws.get(_storage(args[1])) if args[1].is_meta else _of(args[1])
-            if law is not None:
-                self._write(tensor, law)
+            drawn = self.drawn.get(_storage(args[1])) if args[1].is_meta else _of(args[1])
+            if drawn is not None:
+                self._write(tensor, drawn)
             else:  # numbers that were computed, whatever was drawn before
-                self.laws.pop(_storage(tensor), None)
+                self.drawn.pop(_storage(tensor), None)
         elif name in ("mul_", "div_") and isinstance(args[1], (int, float)):
             factor = float(args[1]) if name == "mul_" else 1 / float(args[1])
-            mean, second = self.laws.get(_storage(tensor), (math.nan, math.nan))
-            self._write(tensor, (factor * mean, factor**2 * second))
+            self._write(tensor, self.drawn.get(_storage(tensor), _UNKNOWN).scaled(factor))
         elif name in ("add_", "sub_") and isinstance(args[1], (int, float)):
             shift = float(args[1]) * (1 if name == "add_" else -1)
-            mean, second = self.laws.get(_storage(tensor), (math.nan, math.nan))
-            self._write(tensor, (mean + shift, second + 2 * mean * shift + shift**2))
+            self._write(tensor, self.drawn.get(_storage(tensor), _UNKNOWN).shifted(shift))
 
     def truncated(
         self, tensor: torch.Tensor, mean: float, std: float, a: float, b: float, **_: Any
@@ -140,34 +157,39 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Stands in for torch's truncated normal, which does nothing on the meta device."""
         from scipy.stats import truncnorm  # slow to import
 
-        law = truncnorm((a - mean) / std, (b - mean) / std, loc=mean, scale=std)
-        self._write(tensor, (float(law.mean()), float(law.var() + law.mean() ** 2)))
+        cut = (a - mean) / std, (b - mean) / std
+        found = truncnorm(*cut, loc=mean, scale=std)
+        middle, variance = float(found.mean()), float(found.var())
+        self._write(tensor, _Drawn(middle, variance + middle**2, truncated(*cut)))
         return tensor
 
     def orthogonal(self, tensor: torch.Tensor, gain: float = 1.0, **_: Any) -> torch.Tensor:
         """Stands in for torch's orthogonal matrices, likewise."""
         rows = tensor.shape[0]
-        self._write(tensor, (0.0, gain**2 / max(rows, tensor.numel() // max(rows, 1), 1)))
+        self._write(tensor, _Drawn(0.0, gain**2 / max(rows, tensor.numel() // max(rows, 1), 1)))
         return tensor
 
-    def _write(self, tensor: torch.Tensor, law: Law) -> None:
-        """All of a tensor's memory, or a part of it."""
-        if any(math.isnan(value) for value in law):
+    def _write(self, tensor: torch.Tensor, drawn: _Drawn) -> None:
+        """All of a tensor's memory, or a part of it, which leaves the law of the whole unknown."""
+        if math.isnan(drawn.mean) or math.isnan(drawn.second):
             return
         whole = tensor.untyped_storage().nbytes() // max(tensor.element_size(), 1)
         share = min(tensor.numel() / whole, 1.0) if whole else 1.0
-        before = self.laws.get(_storage(tensor), law)
-        self.laws[_storage(tensor)] = (
-            share * law[0] + (1 - share) * before[0],
-            share * law[1] + (1 - share) * before[1],
+        before = self.drawn.get(_storage(tensor), drawn)
+        self.drawn[_storage(tensor)] = _Drawn(
+            share * drawn.mean + (1 - share) * before.mean,
+            share * drawn.second + (1 - share) * before.second,
+            drawn.law if share == 1.0 else None,
         )
 
 
-_WRITTEN: Mapping[str, Callable[..., Law]] = {
-    "zero_": lambda: (0.0, 0.0),
-    "fill_": lambda value: (value, value**2),
-    "normal_": lambda mean, std: (mean, mean**2 + std**2),
-    "uniform_": lambda low, high: ((low + high) / 2, (low * low + low * high + high * high) / 3),
+_WRITTEN: Mapping[str, Callable[..., _Drawn]] = {
+    "zero_": lambda: _Drawn(0.0, 0.0),
+    "fill_": lambda value: _Drawn(value, value**2),
+    "normal_": lambda mean, std: _Drawn(mean, mean**2 + std**2),
+    "uniform_": lambda low, high: _Drawn(
+        (low + high) / 2, (low * low + low * high + high * high) / 3, uniform()
+    ),
 }
 """Laws of what an operation in place writes, of its numbers."""
 _DEFAULTS: Mapping[str, tuple[float, ...]] = {
@@ -178,9 +200,9 @@ _DEFAULTS: Mapping[str, tuple[float, ...]] = {
 }
 
 
-def _of(values: torch.Tensor) -> Law | None:
+def _of(values: torch.Tensor) -> _Drawn | None:
     """Of a tensor that has values."""
     if not values.is_floating_point() or not values.numel():
         return None
     exact = values.detach().double()
-    return float(exact.mean()), float(exact.square().mean())
+    return _Drawn(float(exact.mean()), float(exact.square().mean()))

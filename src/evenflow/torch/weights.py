@@ -9,6 +9,7 @@ import torch
 
 from evenflow.graph.graph import Graph
 from evenflow.graph.kinds.measured import kinds_of
+from evenflow.graph.laws.drawn import differs_from_normal, of_values
 from evenflow.graph.moments import Moments, roles_of
 from evenflow.graph.numbers.measured import measured as moments_of
 from evenflow.torch.inputs import Call
@@ -57,6 +58,8 @@ def measured(tensor: torch.Tensor) -> Moments:
     if _ENOUGH <= values.numel() <= _MOST and found.variance > 0:
         fourth = float((values.double() - mean).pow(4).mean())
         found = replace(found, kurtosis=fourth / found.variance**2)
+        if len(shape) == 1 and differs_from_normal(found.kurtosis, values.numel()):
+            found = replace(found, law=of_values(values.double().cpu().numpy().copy()))
     return found
 
 

@@ -17,7 +17,7 @@ from evenflow.graph.algebra.layout import as_one_atom, dims_of, reshaped, summed
 from evenflow.graph.algebra.resample import distances
 from evenflow.graph.algebra.taps import Reads, sliding_reads
 from evenflow.graph.moments import Array, Atom, Moments
-from evenflow.graph.rules.registry import Cotangents, Step, register
+from evenflow.graph.rules.registry import Cotangents, Step, law_with, register
 
 
 def _conv(step: Step, transposed: bool) -> Moments:
@@ -175,6 +175,7 @@ def _register(transposed: bool) -> None:
         *(f"{name}{axes}d" for axes in (1, 2, 3)),
         forward=lambda step: _conv(step, transposed),
         backward=lambda step, cotangent: _conv_back(step, cotangent, transposed),
+        law=lambda step: law_with(step, "bias"),
     )
 
 

@@ -12,7 +12,7 @@ from evenflow.graph.algebra.contract import contracted, matrix_letters
 from evenflow.graph.cross.forwards import returned
 from evenflow.graph.graph import Ref
 from evenflow.graph.moments import Moments
-from evenflow.graph.rules.registry import Cotangents, Step, register
+from evenflow.graph.rules.registry import Cotangents, Step, law_with, register
 
 
 def _with_bias(step: Step, x: Moments) -> Moments:
@@ -49,7 +49,12 @@ def _linear_back(step: Step, cotangent: Moments) -> Cotangents:
     )
 
 
-register("linear", forward=_linear, backward=_linear_back)
+register(
+    "linear",
+    forward=_linear,
+    backward=_linear_back,
+    law=lambda step: law_with(step, "bias"),
+)
 
 
 def product(x: Moments, y: Moments) -> Moments:
@@ -98,7 +103,12 @@ def _sum_with_product(operation: str, left: str, right: str) -> None:
         added = cotangent.scaled(step.number("beta", 1.0))
         return step.total((left, to_left), (right, to_right), ("input", added))
 
-    register(operation, forward=forward, backward=backward)
+    register(
+        operation,
+        forward=forward,
+        backward=backward,
+        law=lambda step: law_with(step, "input", step.number("beta", 1.0)),
+    )
 
 
 _sum_with_product("addmm", "mat1", "mat2")
@@ -199,4 +209,9 @@ def _bilinear_back(step: Step, cotangent: Moments) -> Cotangents:
     )
 
 
-register("bilinear", forward=_bilinear, backward=_bilinear_back)
+register(
+    "bilinear",
+    forward=_bilinear,
+    backward=_bilinear_back,
+    law=lambda step: law_with(step, "bias"),
+)

@@ -28,7 +28,7 @@ def forwards(rule: Rule, step: Step) -> Result:
     result = rule.forward(step)
     if rule.joins:
         return result
-    law = rule.law(step)
+    law = rule.law(replace(step, made=result))
     if isinstance(result, tuple):
         return tuple(marked(moments, law) for moments in result)
     return marked(result, law)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from evenflow.errors import NoRuleError
 from evenflow.graph.algebra.layout import gathered
 from evenflow.graph.graph import Graph, Node, Ref
+from evenflow.graph.laws.drawn import with_term
 from evenflow.graph.laws.law import Law
 from evenflow.graph.laws.lean import Lean
 from evenflow.graph.moments import Moments
@@ -32,6 +33,8 @@ class Step:
     known: Mapping[str, Moments]
     several: Mapping[str, tuple[Moments, ...]]
     """Moments of each result of the operations that have several."""
+    made: Result | None = field(default=None, kw_only=True)
+    """The result, once the rule has told its Moments and is asked for its law."""
 
     def name(self, argument: str) -> str:
         """Name of the value that ``argument`` points to; "" where it is no tensor."""
@@ -156,6 +159,14 @@ RULES: dict[str, Rule] = {}
 def kept(step: Step) -> Law | None:
     """Of an operation that moves the elements of its input, or gives all the same scale."""
     return step.of("input").law
+
+
+def law_with(step: Step, argument: str, factor: float = 1.0) -> Law | None:
+    """Of a sum of many terms and ``factor`` times an operand that has a law of its own."""
+    if not step.has(argument) or not isinstance(step.made, Moments):
+        return None
+    term = step.of(argument).scaled(factor)
+    return with_term(step.made.variance, term.law, term.variance)
 
 
 def leaning(step: Step, cotangent: Moments) -> Leans:
