@@ -18,6 +18,7 @@ from evenflow.graph.simplify.fuse import fuse
 from evenflow.graph.simplify.spectral import spectral
 from evenflow.graph.simplify.standardise import standardise
 from evenflow.graph.simplify.written_attention import fused as with_fused_attention
+from evenflow.graph.simplify.written_parts import joined_writes
 from evenflow.torch.inputs import Call
 from evenflow.torch.module_walk import walk
 from evenflow.torch.names import ModelParameters
@@ -52,7 +53,7 @@ def trace(call: Call, parameters: ModelParameters, known: Call | None = None) ->
         if program is not None:
             graph = read(program, parameters, known or call)
             _require_types(graph, model)
-            graph = with_fused_attention(spectral(graph))
+            graph = with_fused_attention(spectral(joined_writes(graph)))
             return Trace(fuse(standardise(graph)), program)
         call.run(model)  # a fault of the user's own (a wrong shape, say) is told as such
         return Trace(fuse(standardise(walk(model, call, parameters, reason))), None)
