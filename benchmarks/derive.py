@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from benchmarks.derive_models import Entry, load
 
+from evenflow.graph.graph import Ref
 from evenflow.graph.laws.law import Law, shape_of
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import Derivation, propagate
@@ -122,12 +123,20 @@ def observe(
     traced: Any, parameters: ModelParameters, call: Call, found: Measured, seed: int
 ) -> None:
     """One pass forwards and backwards. An operation that returns what it was given (a cast to the
-    type that it has) is passed over: its result has no gradient of its own."""
+    type that it has) is passed over: its result has no gradient of its own. Of one that has several
+    results only what others send back to each counts: an LSTM cell reads its own c for h."""
     seen: dict[int, torch.Tensor] = {}
+
+    def several(name: str) -> bool:
+        node = traced.graph.node(name)
+        whole = node.arguments.get("input") if node is not None and node.op == "getitem" else None
+        made = traced.graph.node(whole.name) if isinstance(whole, Ref) else None
+        return made is not None and len(made.shapes) > 1
 
     def look(name: str, value: Any) -> Any:
         if not isinstance(value, torch.Tensor) or not value.is_floating_point():
             return value
+        value = value.view_as(value) if several(name) else value
         if name in traced.graph.outputs and value.requires_grad:
             outputs.append(value)
         if value.numel() and id(value) not in seen:

@@ -220,10 +220,12 @@ def certain_error(drawn: np.ndarray, second: float) -> float:
 
 
 def keep(values):
-    """An observer that keeps every value that a gradient flows to."""
+    """An observer that keeps every value that a gradient flows to; of an operation's several
+    results each as others read it, for an LSTM cell reads its own c."""
 
     def observe(name, value):
         if isinstance(value, torch.Tensor) and value.requires_grad:
+            value = value.view_as(value) if name.startswith("getitem") else value
             value.retain_grad()
             values[name] = value
         return value

@@ -7,7 +7,8 @@ from torch import nn
 
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
-from evenflow.graph.recurrent.recurrences import Recurrence, recurrences, units
+from evenflow.graph.recurrent.recurrences import Recurrence, recurrences
+from evenflow.graph.recurrent.units import units
 from evenflow.torch.execute import run
 from evenflow.torch.inputs import Call
 from evenflow.torch.sampling import sampling
@@ -81,7 +82,7 @@ def test_a_scan_is_found_from_its_inputs_to_its_results():
 def test_units_come_in_an_order_in_which_they_can_be_derived():
     graph = graph_of(Whole(), torch.randn(3, LENGTH, 48))
     ready = {*graph.inputs, *graph.parameters}
-    for unit in units(graph):
+    for unit in units(graph, list(recurrences(graph))):
         nodes = unit.nodes if isinstance(unit, Recurrence) else (unit,)
         for node in nodes:
             assert {name for _, name in node.refs()} <= ready

@@ -19,8 +19,9 @@ from evenflow.graph.levels import backward as levels_backward
 from evenflow.graph.levels.levels import by_parts, together
 from evenflow.graph.levels.registry import Found
 from evenflow.graph.moments import Moments, roles_of
+from evenflow.graph.recurrent.chains import Chain, results_of
 from evenflow.graph.recurrent.recurrences import Recurrence
-from evenflow.graph.rules import RULES
+from evenflow.graph.rules import RULES, unrolled
 from evenflow.graph.rules.passing import backwards
 from evenflow.graph.rules.registry import Arriving, Cotangents, Step
 
@@ -57,6 +58,8 @@ class Backward:
             if isinstance(unit, Node):
                 self._with_common_weights(unit.name)
                 self._one(unit)
+            elif isinstance(unit, Chain):
+                self._chain(unit)
             else:
                 self._scan(unit)
         for name in self.graph.inputs:
@@ -84,7 +87,7 @@ class Backward:
 
     def _one(self, node: Node) -> None:
         reason = self.blocked.get(node.name, "")
-        if node.name not in self.gradients and node.name not in self.parts and not reason:
+        if not self._reached(node) and not reason:
             return  # no gradient flows here
         reason = reason or self.forward.blocked.get(node.name, "")
         if not reason:
@@ -94,6 +97,9 @@ class Backward:
                 reason = obstacle(node, error)
         if reason:
             self._block((name for _, name in node.refs()), reason)
+
+    def _reached(self, node: Node) -> bool:
+        return node.name in self.gradients or node.name in self.parts
 
     def _block(self, names: Iterable[str], reason: str) -> None:
         for name in names:
@@ -120,6 +126,23 @@ class Backward:
             if name in names:
                 self.gradients[name] = moments
             elif name in self.floats:
+                self._add(name, moments)
+
+    def _chain(self, chain: Chain) -> None:
+        """What arrived so far is from elsewhere: all that takes results apart comes after."""
+        reason = next((self.blocked[c.name] for c in chain.cells if c.name in self.blocked), "")
+        if reason:
+            self._block([*(node.name for node in chain.nodes), *chain.needs()], reason)
+            return
+        arriving = [self._cotangent(cell) if self._reached(cell) else None for cell in chain.cells]
+        if all(each is None for each in arriving):
+            return
+        own, sent = unrolled.backward(chain, self.forward.step(chain.cells[0]), arriving)
+        for cell, several in zip(chain.cells, own, strict=True):
+            for name, index in results_of(self.graph, cell):
+                self.gradients[name] = several[index]
+        for name, moments in sent.items():
+            if name in self.floats:
                 self._add(name, moments)
 
     def _pass(self, node: Node) -> None:

@@ -16,8 +16,10 @@ from evenflow.graph.levels import forward as levels_forward
 from evenflow.graph.levels.levels import by_parts, corrected
 from evenflow.graph.levels.registry import Several, Use
 from evenflow.graph.moments import Moments
-from evenflow.graph.recurrent.recurrences import Recurrence, units
-from evenflow.graph.rules import RULES, Rule, Step
+from evenflow.graph.recurrent.chains import Chain
+from evenflow.graph.recurrent.recurrences import Recurrence, recurrences
+from evenflow.graph.recurrent.units import Unit, units
+from evenflow.graph.rules import RULES, Rule, Step, unrolled
 from evenflow.graph.rules.passing import forwards
 from evenflow.graph.rules.registry import Result
 from evenflow.graph.sampler import Sampler
@@ -37,8 +39,8 @@ class Forward:
         for name, each in known.items():
             if each.kinds and not graph.reused:
                 self.kinds.enter(name, each.kinds)
-        self.order: list[Node | Recurrence] = []
-        """As derived; scans that could not be sampled at once as their single operations."""
+        self.order: list[Unit] = []
+        """As derived; what could not be derived at once as its single operations."""
         self.sampled: dict[str, str] = {}
         self.several: dict[str, tuple[Moments, ...]] = {}
         self.blocked: dict[str, str] = {}
@@ -48,10 +50,11 @@ class Forward:
 
     def run(self) -> None:
         """From the inputs to the outputs."""
-        for unit in self.graph.nodes if self.sample is None else units(self.graph):
+        scans = [] if self.sample is None else recurrences(self.graph)
+        for unit in units(self.graph, [*scans, *unrolled.chains_of(self.graph)]):
             if isinstance(unit, Node):
                 self._one(unit)
-            elif not self._scan(unit):
+            elif not (self._chain(unit) if isinstance(unit, Chain) else self._scan(unit)):
                 for node in unit.nodes:
                     self._one(node)
 
@@ -114,6 +117,21 @@ class Forward:
         for node in scan.nodes:
             self._enter(node, found[node.name])
             self.sampled[node.name] = f"{node.op!r} of a scan in {_place(node)}"
+        return True
+
+    def _chain(self, chain: Chain) -> bool:
+        """Whether all cells of a loop could be derived at once."""
+        if any(name in self.blocked for name in chain.needs()):
+            return False
+        try:
+            found = unrolled.forward(chain, self.step(chain.cells[0]))
+            for cell, result in zip(chain.cells, found, strict=True):
+                self._enter(cell, result)
+        except (NoRuleError, *_FAULTS):
+            return False
+        self.order.append(chain)
+        for node in chain.taking_apart:
+            self._one(node)
         return True
 
     def derived(self, node: Node, by: Callable[[Rule, Step], _T]) -> _T:

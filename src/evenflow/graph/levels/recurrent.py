@@ -33,7 +33,9 @@ def _run(use: Use, result: Result) -> Several:
     moments = result if isinstance(result, tuple) else (result,)
     x = use.step.of("input")
     told = _told(stack, x, use.of("input"), use.step.shape("input"))
-    run = stack if told is None else Stack(use.step, told)
+    run = stack
+    if told is not None:
+        run = Stack(use.step, np.stack([told, stack.levels[0][0].source[1]]))
     states = [_by_layer(run.last(place), state) for place, state in enumerate(moments[1:])]
     return (_by_moment(run, moments[0]), *states)
 

@@ -43,46 +43,14 @@ class Recurrence:
         """Names of what the derived operations read that is not one of them."""
         return _operands(self.nodes, {node.name for node in self.nodes})
 
+    def needs(self) -> dict[str, None]:
+        """Names of what must be derived before."""
+        return self.roots() | self.boundary()
+
 
 def _operands(nodes: Sequence[Node], inside: set[str]) -> dict[str, None]:
     names = (name for node in nodes for _, name in node.refs())
     return dict.fromkeys(name for name in names if name not in inside)
-
-
-def units(graph: Graph) -> list[Node | Recurrence]:
-    """All operations in an order in which they can be derived, scans as one."""
-    found = list(recurrences(graph))
-    if not found:
-        return list(graph.nodes)
-    owner = {node.name: each for each in found for node in each.nodes}
-    waiting: list[Node | Recurrence] = []
-    seen: set[int] = set()
-    for node in graph.nodes:
-        unit = owner.get(node.name, node)
-        if id(unit) not in seen:
-            seen.add(id(unit))
-            waiting.append(unit)
-    return list(_ordered(graph, waiting))
-
-
-def _ordered(graph: Graph, waiting: list[Node | Recurrence]) -> Iterator[Node | Recurrence]:
-    ready = {*graph.inputs, *graph.parameters}
-    while waiting:
-        later: list[Node | Recurrence] = []
-        for unit in waiting:
-            nodes = unit.nodes if isinstance(unit, Recurrence) else (unit,)
-            needed = _operands(nodes, set())
-            if isinstance(unit, Recurrence):
-                needed = unit.roots() | unit.boundary()
-            if needed.keys() <= ready:
-                ready.update(node.name for node in nodes)
-                yield unit
-            else:
-                later.append(unit)
-        if len(later) == len(waiting):  # an operand that nothing makes
-            yield from later
-            return
-        waiting = later
 
 
 def recurrences(graph: Graph) -> Iterator[Recurrence]:

@@ -80,13 +80,16 @@ def run(layer: Layer, arriving: Array, initial: Array, seed: int = 0) -> Course:
 @dataclass(frozen=True)
 class Gradients:
     """Covariances of one layer's gradients, (same example or another, moment, moment), summed over
-    gates; and second moments of those of its first states, (state, same example or another)."""
+    gates; and second moments of those of its states, (state, same example or another)."""
 
     inputs: Array
     """Of the pre-activations from the input."""
     hidden: Array
     """Of those from the state before."""
     initial: Array
+    """Of its first states."""
+    states: Array
+    """Of those after each moment, moments last: what arrived, and what the moment after sent."""
 
 
 def run_back(
@@ -109,6 +112,7 @@ def run_back(
         found.inputs + shared.inputs,
         found.hidden + shared.hidden,
         found.initial + shared.initial,
+        found.states + shared.states,
     )
 
 
@@ -128,6 +132,7 @@ def _back(
     outer = Processes(moments, (UNITS,), generator)
     inner = Processes(moments, (UNITS,), generator)
     state: State = tuple(_single(row, (UNITS,), generator) for row in final)
+    states = np.empty((len(state), 2, moments))
     backwards = arriving[:, ::-1, ::-1]
 
     def from_the_moment_after(step: int) -> Array:
@@ -139,14 +144,17 @@ def _back(
         h = state[0] + outer.next(backwards[:, step, : step + 1])
         if step:
             h = h + from_the_moment_after(step)
-        a, u, state = layer.cell.backward(course.saved[t], (h, *state[1:]))
+        state = (h, *state[1:])
+        states[..., t] = [_alone(each) for each in state]
+        a, u, state = layer.cell.backward(course.saved[t], state)
         inputs[:, t] = np.moveaxis(a, 0, 1).reshape(2, -1)
         hidden[:, t] = np.moveaxis(u, 0, 1).reshape(2, -1)
     first = (state[0] + from_the_moment_after(moments), *state[1:])
     return Gradients(
         gates * kernel(inputs) * counted[:, None, None],
         gates * kernel(hidden) * counted[:, None, None],
-        np.stack([kernel(each[:, None])[:, 0, 0] for each in first]) * counted,
+        np.stack([_alone(each) for each in first]) * counted,
+        states * counted[:, None],
     )
 
 
@@ -161,6 +169,11 @@ def latest(values: Array) -> Array:
     """The last row of ``kernel``: of the last moment with every one."""
     flat = values.reshape(-1, values.shape[-1])
     return _two(flat @ values[:, -1].T / flat.shape[1], values.shape[1], 1)[..., 0]
+
+
+def _alone(values: Array) -> Array:
+    """E[x x′] of one moment's values, (same example or another)."""
+    return latest(values[:, None])[:, 0]
 
 
 def _two(products: Array, rows: int, columns: int) -> Array:

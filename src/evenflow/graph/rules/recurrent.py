@@ -25,8 +25,8 @@ SINGLE = {"lstm_cell": "lstm", "gru_cell": "gru", "rnn_tanh_cell": "rnn_tanh"} |
     "rnn_relu_cell": "rnn_relu"
 }
 """Operations that do one moment of one layer."""
-_OF_CELL = ("w_ih", "w_hh", "b_ih", "b_hh")
-_LONGEST = 64
+OF_CELL = ("w_ih", "w_hh", "b_ih", "b_hh")
+LONGEST = 64
 """Moments that are run through; what comes later is like the later half of these."""
 _COUNTS = 0.05
 """Share of a pre-activation's second moment that the mean of weights may have."""
@@ -49,10 +49,10 @@ class _Part:
 
 
 class Stack:
-    """All layers run forwards; ``alike`` is the input's E[x·x′] of every two moments of the same
-    example where more is known than its Moments tell."""
+    """All layers run forwards; ``source`` is the input's covariance of every two moments, where
+    more is known than its Moments tell."""
 
-    def __init__(self, step: Step, alike: Array | None = None) -> None:
+    def __init__(self, step: Step, source: Array | None = None) -> None:
         if not step.has("input"):
             raise NoRuleError(f"no rule for {step.node.op!r} on packed sequences")
         self.step = step
@@ -61,11 +61,11 @@ class Stack:
         self.batch_axis, self.time_axis = _axes(step)
         self.length = 1 if self.time_axis is None else x.shape[self.time_axis]
         self.batch = 1 if self.batch_axis is None else x.shape[self.batch_axis]
-        self.steps = min(self.length, _LONGEST)
+        self.steps = min(self.length, LONGEST)
         self.directions = 2 if step.number("bidirectional") else 1
         self.levels: list[list[_Part]] = []
-        source = sequence(lags_of(x, self.batch_axis, self.time_axis), self.steps)
-        source = source if alike is None else np.stack([alike, source[1]])
+        if source is None:
+            source = sequence(lags_of(x, self.batch_axis, self.time_axis), self.steps)
         mean, width = x.mean, x.shape[-1]
         for level in range(int(step.number("num_layers", 1))):
             parts = [self._part(level, d, source, mean, width) for d in range(self.directions)]
@@ -88,7 +88,7 @@ class Stack:
             self.cell, units, weights[1].second, biases[0].mean, biases[1].mean, biases[1].second
         )
         arriving = width * weights[0].second * read + biases[0].variance
-        initial = np.stack([_of_layer(step.of_value(n)) for n in _states(step)])
+        initial = np.stack([of_layer(step.of_value(n)) for n in states_of(step)])
         course = run(layer, arriving, initial)
         return _Part(layer, names, width, weights[0].second, reverse, read, course)
 
@@ -125,7 +125,7 @@ def _axes(step: Step) -> tuple[int | None, int | None]:
 
 def _parameters(step: Step, place: int) -> tuple[str, ...]:
     if step.node.op in SINGLE:
-        return tuple(step.name(each) for each in _OF_CELL if step.has(each))
+        return tuple(step.name(each) for each in OF_CELL if step.has(each))
     names = step.names("params")
     each = 4 if step.number("has_biases") else 2
     parts = int(step.number("num_layers", 1)) * (2 if step.number("bidirectional") else 1)
@@ -134,12 +134,13 @@ def _parameters(step: Step, place: int) -> tuple[str, ...]:
     return tuple(names[place * each : (place + 1) * each])
 
 
-def _states(step: Step) -> list[str]:
+def states_of(step: Step) -> list[str]:
+    """Names of the first states."""
     given = step.node.arguments.get("hx")
     return [given.name] if isinstance(given, Ref) else step.names("hx")
 
 
-def _of_layer(state: Moments) -> Array:
+def of_layer(state: Moments) -> Array:
     """Second moment of one layer's state, and what two examples share."""
     return lags_of(state, len(state.axes) - 2 if len(state.axes) > 1 else None, None)[:, 0]
 
@@ -176,23 +177,24 @@ def _forward(step: Step) -> Result:
     top = stack.levels[-1]
     if step.node.op in SINGLE:
         shapes = step.node.shapes or (step.node.shape,)
-        states = [_last([top[0].course], place, shape) for place, shape in enumerate(shapes)]
+        after = zip(top[0].course.states[-1], shapes, strict=True)
+        states = [of_states([state], shape, stack.batch_axis) for state, shape in after]
         return tuple(states) if len(states) > 1 else states[0]
     shape = step.node.shapes[0]
     means = [stack.means(part) for part in top]
     output = of_lags(stack.output, means, shape, stack.batch_axis, stack.time_axis)
+    last = [part.course.states[-1] for level in stack.levels for part in level]
     states = [
-        _last([part.course for level in stack.levels for part in level], place, shape)
+        of_states([each[place] for each in last], shape, None if stack.batch_axis is None else 1)
         for place, shape in enumerate(step.node.shapes[1:])
     ]
     return (output, *states)
 
 
-def _last(courses: Sequence[Course], place: int, shape: tuple[int, ...]) -> Moments:
-    """Last states of all layers and directions: (layers, examples, units)."""
-    values = [course.states[-1][place][:, None] for course in courses]
+def of_states(states: Sequence[Array], shape: tuple[int, ...], batch: int | None) -> Moments:
+    """Moments of one moment's states, of all layers and directions, in a tensor of this shape."""
+    values = [state[:, None] for state in states]
     second = _mean([kernel(value) for value in values])
-    batch = len(shape) - 2 if len(shape) > 2 else None
     return of_lags(second, [value.mean(axis=(0, 2)) for value in values], shape, batch, None)
 
 
@@ -206,7 +208,7 @@ def _backward(step: Step, cotangent: Arriving) -> Cotangents:
         lags = lags_of(several[0], stack.batch_axis, stack.time_axis)
         arriving = sequence(lags, stack.steps)
     parts = sum(len(level) for level in stack.levels)
-    final = [np.zeros(2) if c is None else _of_layer(c) for c in several[1:]]
+    final = [np.zeros(2) if c is None else of_layer(c) for c in several[1:]]
     return sent_back(stack, arriving, np.stack([np.stack(final)] * parts))[0]
 
 
@@ -224,7 +226,7 @@ def sent_back(stack: Stack, arriving: Array, final: Array) -> tuple[Cotangents, 
         for direction, part in enumerate(stack.levels[level]):
             read = arriving[:, ::-1, ::-1] if part.reverse else arriving
             back = run_back(part.layer, part.course, read, final[place + direction])
-            found |= _weights_back(step, stack, part, back)
+            found |= weights_back(step, stack, part, back)
             own = back.inputs * part.layer.units * part.weight
             sent = sent + (own[:, ::-1, ::-1] if part.reverse else own)
             started.append(back)
@@ -233,20 +235,25 @@ def sent_back(stack: Stack, arriving: Array, final: Array) -> tuple[Cotangents, 
     found[step.name("input")] = of_lags(
         arriving, none, step.shape("input"), stack.batch_axis, stack.time_axis
     )
-    for place, name in enumerate(_states(step)):
-        second = _mean([back.initial[place][:, None, None] for back in started])
-        shape = step.graph.shape(name)
-        batch = len(shape) - 2 if len(shape) > 1 else None
-        state = of_lags(second, [np.zeros(1)], shape, batch, None)
+    for place, name in enumerate(states_of(step)):
+        state = of_gradient(
+            _mean([back.initial[place] for back in started]), step.graph.shape(name)
+        )
         found[name] = found[name].plus(state) if name in found else state
     return found, arriving
+
+
+def of_gradient(second: Array, shape: tuple[int, ...]) -> Moments:
+    """Moments of the gradient of one moment's value, of E[δ·δ′] (same example or another)."""
+    batch = len(shape) - 2 if len(shape) > 1 else None
+    return of_lags(second[:, None, None], [np.zeros(1)], shape, batch, None)
 
 
 def _mean(parts: Sequence[Array]) -> Array:
     return np.asarray(np.mean(parts, axis=0))
 
 
-def _weights_back(step: Step, stack: Stack, part: _Part, back: Gradients) -> Cotangents:
+def weights_back(step: Step, stack: Stack, part: _Part, back: Gradients) -> Cotangents:
     """Of a part's parameters: sums over examples and moments, divided among the gates."""
     gates = part.layer.cell.gates
     before = kernel(part.course.hidden()[:, :-1])
