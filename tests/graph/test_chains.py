@@ -9,7 +9,7 @@ from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import propagate
 from evenflow.graph.recurrent import through_time
 from evenflow.graph.recurrent.cells import CELLS
-from evenflow.graph.recurrent.chains import covariance
+from evenflow.graph.recurrent.chains import Alike, covariance
 from evenflow.graph.recurrent.through_time import Layer, run, run_back
 from evenflow.graph.rules.unrolled import chains_of
 from evenflow.torch.inputs import Call
@@ -120,6 +120,26 @@ class Headed(nn.Module):
         return torch.cat([head(h) for head, h in zip(self.heads, states, strict=True)], 1)
 
 
+class Two(nn.Module):
+    """Cells that read the hidden states of other cells, in one loop."""
+
+    def __init__(self):
+        super().__init__()
+        self.lower, self.upper = nn.LSTMCell(WIDTH, WIDTH), nn.GRUCell(WIDTH, WIDTH)
+
+    def forward(self, x):
+        state = upper = None
+        for each in x.unbind(1):
+            state = self.lower(each, state)
+            upper = self.upper(state[0], upper)
+        return upper
+
+
+def test_cells_upon_cells():
+    found = network_errors(Two(), white((16, LENGTH, WIDTH), 1.0), draws=16)
+    assert_within(found, forward=(0.01, 0.03), backward=(0.02, 0.06))
+
+
 class FedBack(nn.Module):
     """Each moment reads what the one before has made."""
 
@@ -201,7 +221,7 @@ def test_inputs_of_one_tensor_are_alike_by_distance():
         [[0.4, 0.05, 0.4], [0.05, 0.01, 0.1], [0.4, 0.1, 1.6]],
     ]
     assert other == list(graph.inputs)[1]
-    np.testing.assert_allclose(covariance(graph, known, chain.inputs), expected)
+    np.testing.assert_allclose(covariance(graph, known, chain.inputs, Alike()), expected)
 
 
 def test_gradients_of_states_have_their_closed_form():

@@ -19,7 +19,7 @@ from evenflow.graph.levels import backward as levels_backward
 from evenflow.graph.levels.levels import by_parts, together
 from evenflow.graph.levels.registry import Found
 from evenflow.graph.moments import Moments, roles_of
-from evenflow.graph.recurrent.chains import Chain, results_of
+from evenflow.graph.recurrent.chains import Alike, Chain, results_of
 from evenflow.graph.recurrent.recurrences import Recurrence
 from evenflow.graph.rules import RULES, unrolled
 from evenflow.graph.rules.passing import backwards
@@ -42,6 +42,7 @@ class Backward:
         self.levels: dict[str, Levels] = {}
         self.levels_of_parts: dict[str, dict[int, Levels]] = {}
         self.kinds: dict[str, tuple[Moments, ...]] = {}
+        self.alike = Alike()
         self._arrived: dict[str, Moments] = {}
         for name in self.graph.outputs:
             if name in self.floats:
@@ -137,7 +138,8 @@ class Backward:
         arriving = [self._cotangent(cell) if self._reached(cell) else None for cell in chain.cells]
         if all(each is None for each in arriving):
             return
-        own, sent = unrolled.backward(chain, self.forward.step(chain.cells[0]), arriving)
+        step = self.forward.step(chain.cells[0])
+        own, sent = unrolled.backward(chain, step, arriving, self.forward.alike, self.alike)
         for cell, several in zip(chain.cells, own, strict=True):
             for name, index in results_of(self.graph, cell):
                 self.gradients[name] = several[index]

@@ -16,7 +16,7 @@ from evenflow.graph.levels import forward as levels_forward
 from evenflow.graph.levels.levels import by_parts, corrected
 from evenflow.graph.levels.registry import Several, Use
 from evenflow.graph.moments import Moments
-from evenflow.graph.recurrent.chains import Chain
+from evenflow.graph.recurrent.chains import Alike, Chain
 from evenflow.graph.recurrent.recurrences import Recurrence, recurrences
 from evenflow.graph.recurrent.units import Unit, units
 from evenflow.graph.rules import RULES, Rule, Step, unrolled
@@ -47,6 +47,7 @@ class Forward:
         self.levels: dict[str, Levels] = {}
         self.levels_of_several: dict[str, Several] = {}
         self.chances: dict[str, float] = {}
+        self.alike = Alike()
 
     def run(self) -> None:
         """From the inputs to the outputs."""
@@ -124,7 +125,7 @@ class Forward:
         if any(name in self.blocked for name in chain.needs()):
             return False
         try:
-            found = unrolled.forward(chain, self.step(chain.cells[0]))
+            found = unrolled.forward(chain, self.step(chain.cells[0]), self.alike)
             for cell, result in zip(chain.cells, found, strict=True):
                 self._enter(cell, result)
         except (NoRuleError, *_FAULTS):

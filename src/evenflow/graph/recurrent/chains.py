@@ -7,7 +7,7 @@ something else reads what only the next cell should, they are left to the rule o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +33,10 @@ class Chain:
         """Those that are no cells."""
         cells = {cell.name for cell in self.cells}
         return [node for node in self.nodes if node.name not in cells]
+
+    def outputs(self, graph: Graph) -> list[list[str]]:
+        """Names of the hidden states, moment by moment."""
+        return [[n for n, index in results_of(graph, cell) if not index] for cell in self.cells]
 
     @property
     def inputs(self) -> list[str]:
@@ -117,6 +121,29 @@ def _withresults_of(graph: Graph, cells: Sequence[Node]) -> Chain:
     return Chain(tuple(cells), tuple(nodes))
 
 
+@dataclass(frozen=True)
+class Alike:
+    """Covariances of values, or of their gradients, that chains have made."""
+
+    places: dict[str, list[tuple[Array, int]]] = field(default_factory=dict)
+    """Of each value, where it stands in which of them."""
+
+    def add(self, names: Sequence[Sequence[str]], covariance: Array) -> None:
+        """(same example or another, value, value) of values, each under any number of names."""
+        for place, each in enumerate(names):
+            for name in each:
+                self.places.setdefault(name, []).append((covariance, place))
+
+    def of(self, one: str, other: str) -> Array | None:
+        """What all of them together say of two values, (same example or another)."""
+        found = None
+        for covariance, t in self.places.get(one, ()):
+            for its, s in self.places.get(other, ()):
+                if covariance is its:
+                    found = covariance[:, t, s] if found is None else found + covariance[:, t, s]
+        return found
+
+
 class _Selection(NamedTuple):
     """A value as one index along one axis of another; itself where ``axis`` is None."""
 
@@ -125,10 +152,12 @@ class _Selection(NamedTuple):
     place: int = 0
 
 
-def covariance(graph: Graph, known: Mapping[str, Moments], names: Sequence[str]) -> Array:
+def covariance(
+    graph: Graph, known: Mapping[str, Moments], names: Sequence[str], alike: Alike
+) -> Array:
     """E[x·x′] of one unit of these values of the same shape, (same example or another, value,
-    value). Of two that are selected from one tensor it is that tensor's by distance; of others
-    only their means are alike."""
+    value). Of two that are selected from one tensor it is that tensor's by distance, of two states
+    of one chain what this has made; of others only their means are alike."""
     values = [known[name] for name in names]
     places = [_selection(graph, known, name) for name in names]
     found = np.empty((2, len(names), len(names)))
@@ -138,7 +167,9 @@ def covariance(graph: Graph, known: Mapping[str, Moments], names: Sequence[str])
         if key not in lags:
             lags[key] = _correlation(known[place.name], place.axis)
         for s in range(t):
-            product: Array | float = x.mean * values[s].mean
+            product: Array | float | None = alike.of(names[t], names[s])
+            if product is None:
+                product = x.mean * values[s].mean
             if places[s][:2] == key:
                 distance = min(abs(places[s].place - place.place), lags[key].shape[1] - 1)
                 product = lags[key][:, distance] * np.sqrt(x.second * values[s].second)
