@@ -40,6 +40,7 @@ def test_a_norm_behind_a_depthwise_convolution(smooth):
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.normal(size=(16, 256, 8, 8))).float()
     x = nn.functional.avg_pool2d(x, 3, 1) if smooth else x
+    torch.manual_seed(1)
     model = nn.Sequential(nn.Conv2d(256, 256, 3, groups=256, bias=False), nn.BatchNorm2d(256))
     trace, parameters = traced(model, x)
     found = propagate(
@@ -59,3 +60,27 @@ def test_a_norm_behind_a_depthwise_convolution(smooth):
         )
         seconds.append(float(gradient.square().mean()))
     assert found.backward[read].second == pytest.approx(np.mean(seconds), rel=0.08)
+
+
+@pytest.mark.parametrize(("channels", "kernel", "alike"), [(3, 3, 1), (3, 7, 1), (16, 3, 0)])
+def test_what_reads_an_input_is_sized_by_its_weights(channels, kernel, alike):
+    """27 to 147 of them, on pictures of unlike brightness, whose channels are alike or strangers:
+    by what these very patches are. Moments tell means by distance: within 7 % of the roots."""
+    rng = np.random.default_rng(1)
+    torch.manual_seed(0)
+    shapes = (8, channels, 5, 5), (8, channels, 1, 1), (8, channels, 20, 20)
+    coarse, bright, noise = (torch.from_numpy(rng.normal(size=shape)) for shape in shapes)
+    smooth = nn.functional.interpolate(coarse, (20, 20), mode="bicubic", align_corners=True)
+    common = smooth.mean(1, keepdim=True) + bright[:, :1]
+    x = alike * common + 0.5 * smooth + (1 - alike) * bright + 0.3 * noise
+    model = nn.Sequential(nn.Conv2d(channels, 512, kernel, bias=False), nn.BatchNorm2d(512))
+    trace, parameters = traced(model, x.float())
+    weights = parameter_moments(trace.graph, parameters)
+    found = propagate(trace.graph, weights, input_moments(trace.graph, Call((x,), {})))
+
+    patches = nn.functional.unfold(x, kernel).transpose(0, 1).flatten(1)
+    read = np.cov(patches.numpy(), bias=True)
+    drawn = rng.uniform(-1, 1, (50_000, len(read))) / len(read) ** 0.5  # as torch draws
+    expected = np.mean(1 / np.einsum("di,ij,dj->d", drawn, read, drawn, optimize=True))
+    conv = next(node.name for node in trace.graph.nodes if node.op == "conv2d")
+    assert abs(np.log(found.backward[conv].second / expected) / 2) < 0.07

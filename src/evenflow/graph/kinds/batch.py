@@ -18,6 +18,7 @@ from evenflow.graph.algebra import spectrum
 from evenflow.graph.algebra.layout import dims_of, reshaped
 from evenflow.graph.kinds.kinds import Kinds, dim_of_examples, examples_in, told, with_others
 from evenflow.graph.moments import Array, Moments
+from evenflow.graph.rules.channels import scatter_beside
 from evenflow.graph.rules.normalise import centred, eps_of, inverse
 from evenflow.graph.rules.registry import Step
 
@@ -50,8 +51,11 @@ def by_batch_back(
         x = step.of("input")
         values = centred(x, axes) if _centres(step) else x
         share = eps_of(step) / max(values.second, _NOTHING)
-        scale *= _Together(known, axes, centre=_centres(step)).inverse(share)
-        scale /= inverse(values.scaled(max(values.second, _NOTHING) ** -0.5), axes, share)
+        by_kinds = _Together(known, axes, centre=_centres(step)).inverse(share)
+        whole = inverse(values.scaled(max(values.second, _NOTHING) ** -0.5), axes, share)
+        counted = scatter_beside(step)
+        certain = (1 - counted) / (1 + share)
+        scale *= (certain + counted * by_kinds) / (certain + counted * whole)
     like = [replace(sent, spread=kind.spread) for kind in arriving]
     return with_others(like, scale * gradients.alone, scale * gradients.others)
 

@@ -25,7 +25,7 @@ from evenflow.graph.algebra.through import leant
 from evenflow.graph.laws.law import Law, summed_law
 from evenflow.graph.laws.lean import Lean, of_term, turned
 from evenflow.graph.moments import Moments, aligned
-from evenflow.graph.rules.channels import unlike_sizes
+from evenflow.graph.rules.channels import scatter_beside, unlike_sizes
 from evenflow.graph.rules.registry import Cotangents, Leans, Step, register
 
 _SMALLEST = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -51,10 +51,12 @@ def normalised_back(
     *,
     centre: bool = True,
     products: Moments | None = None,
+    scatters: float = 1.0,
 ) -> Moments:
     """Of the gradient with respect to x, given that with respect to its normalised values.
 
-    ``products`` are those of gradient and normalised value, where the two are not independent.
+    ``products`` are those of gradient and normalised value, where the two are not independent;
+    ``scatters`` is the share of σ²'s scatter by places that counts.
     """
     values = centred(x, axes) if centre else x
     divisor = _divisor(values, eps)
@@ -64,7 +66,7 @@ def normalised_back(
     along = mean_pairs(arrived.times(unit) if products is None else products, axes)
     left, units, found = aligned(arrived, unit)
     scale = max(values.second, 1e-300)
-    over = inverse(unit, axes, eps / scale) / scale
+    over = (1 - scatters) / divisor + scatters * inverse(unit, axes, eps / scale) / scale
     certain = eps / divisor  # what eps adds does not fluctuate
     over *= 1 + _norms_taken(values, axes) * (1 - certain)  # E[1/q] of lognormal ones
     return Moments(0.0, (left - along.pairs * units) * over, found)
@@ -248,7 +250,15 @@ def _to_input(
         return _by_running(step, scaled, shift=False)
     use = norm(step)
     arrived, met = (reshaped(each, use.x.shape) for each in (scaled, products))
-    back = normalised_back(use.x, arrived, use.axes, eps_of(step), centre=use.centre, products=met)
+    back = normalised_back(
+        use.x,
+        arrived,
+        use.axes,
+        eps_of(step),
+        centre=use.centre,
+        products=met,
+        scatters=scatter_beside(step),
+    )
     return reshaped(back, step.shape("input")).scaled(unlike_sizes(step) ** 0.5)
 
 
