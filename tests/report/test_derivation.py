@@ -138,3 +138,20 @@ def test_sentences_tell_of_single_positions_and_of_weights_in_common():
     said = " ".join(row.forward_sentence + row.backward_sentence for row in rows)
     assert "single positions between 0 and 6.00 times that" in said
     assert "made by the same weights" in said
+
+
+class Shifted(nn.Module):
+    """Adds positions that the code alone makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.map(x) + torch.arange(8).to(x.dtype).div(8).sin()
+
+
+def test_numbers_of_the_code_alone_are_no_unknown_operations():
+    report = derive(Shifted(), torch.randn(4, 8))
+    assert coverage(report.derivation) == (2, 0, 0)
+    assert [row.op for row in tensor_rows(report.derivation)] == ["linear", "add"]

@@ -56,7 +56,7 @@ class Fluctuation:
         """
         mean, variance, third = _logarithm_of_gamma(max(self.own, 0.0))
         width = math.sqrt(max(self.kernel, 0.0) + variance + error**2)
-        lean = third / width**3 * (_QUANTILE**2 - 1) / 6
+        lean = third / width / width**2 * (_QUANTILE**2 - 1) / 6 if width < _FARTHEST else 0.0
         middle = self.shift + mean
         low, high = (
             math.exp(min(middle + width * (end + lean), _FARTHEST))

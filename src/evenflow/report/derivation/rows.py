@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evenflow.graph.fluctuation import Interval
-from evenflow.graph.graph import Node
+from evenflow.graph.graph import Graph, Node
 from evenflow.graph.moments import Moments
 from evenflow.graph.propagate import Derivation
 from evenflow.planning.uses import Use, uses
@@ -36,7 +36,8 @@ class TensorRow:
 
 
 def tensor_rows(derivation: Derivation) -> list[TensorRow]:
-    """A row for every floating-point result, in execution order."""
+    """A row for every floating-point result, in execution order, but those that the code alone
+    makes."""
     graph = derivation.graph
     by_node: dict[str, Use] = {
         use.node: use for each in uses(graph).values() for use in each if use.is_weight
@@ -44,8 +45,13 @@ def tensor_rows(derivation: Derivation) -> list[TensorRow]:
     return [
         _row(derivation, node, depth, by_node)
         for depth, node in enumerate(graph.nodes)
-        if node.dtype.startswith(("float", "bfloat"))
+        if _is_derived(graph, node)
     ]
+
+
+def _is_derived(graph: Graph, node: Node) -> bool:
+    """Whether a result is one to have Moments: a number that no folded value already is."""
+    return node.dtype.startswith(("float", "bfloat")) and node.name not in graph.values
 
 
 def _row(derivation: Derivation, node: Node, depth: int, by_node: dict[str, Use]) -> TensorRow:
@@ -63,9 +69,17 @@ def _row(derivation: Derivation, node: Node, depth: int, by_node: dict[str, Use]
         backward_interval=derivation.interval_backward.get(name),
         forward_sentence=forward_sentence(derivation, node, by_node.get(name)),
         backward_sentence=backward_sentence(derivation, node, by_node),
-        reads=tuple(dict.fromkeys(r for _, r in node.refs() if derivation.graph.node(r))),
+        reads=tuple(dict.fromkeys(_read(derivation.graph, node))),
         remark=remark(derivation, name),
     )
+
+
+def _read(graph: Graph, node: Node) -> Iterator[str]:
+    """Results that have rows of their own among what an operation reads."""
+    for _, name in node.refs():
+        source = graph.node(name)
+        if source is not None and name not in graph.values:
+            yield name
 
 
 def remark(derivation: Derivation, name: str) -> str:
@@ -111,7 +125,7 @@ def _modules(rows: list[TensorRow], depth: int) -> Iterator[ModuleRow]:
 
 def coverage(derivation: Derivation) -> tuple[int, int, int]:
     """Floating-point operations derived by rule, sampled, and without Moments."""
-    nodes = [n for n in derivation.graph.nodes if n.dtype.startswith(("float", "bfloat"))]
+    nodes = [node for node in derivation.graph.nodes if _is_derived(derivation.graph, node)]
     sampled = sum(node.name in derivation.sampled for node in nodes)
     known = sum(node.name in derivation.forward for node in nodes)
     return known - sampled, sampled, len(nodes) - known
