@@ -44,6 +44,8 @@ class Measured:
 
     forward: dict[str, list[float]] = field(default_factory=dict)
     backward: dict[str, list[float]] = field(default_factory=dict)
+    cotangents: list[float] = field(default_factory=list)
+    """Of the cotangents of each draw: gradients are proportional to them."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,9 @@ def observe(
         run(traced, parameters, call, look)
         generator = torch.Generator().manual_seed(seed)
         cotangents = [torch.randn(o.shape, generator=generator).to(o) for o in outputs]
+        whole = sum(cotangent.numel() for cotangent in cotangents)
+        sums = (square(cotangent) * cotangent.numel() for cotangent in cotangents)
+        found.cotangents.append(sum(sums) / max(whole, 1))
         torch.autograd.backward(outputs, cotangents)
 
 
@@ -169,10 +174,10 @@ def rows(graph: Any, derived: Any, found: Measured) -> list[Row]:
         if node.name not in found.forward or node.name in graph.values or masked:
             continue
         forward, backward = (
-            compared(moments.get(node.name), intervals.get(node.name), values.get(node.name))
-            for moments, intervals, values in (
-                (derived.forward, derived.interval_forward, found.forward),
-                (derived.backward, derived.interval_backward, found.backward),
+            compared(moments.get(node.name), intervals.get(node.name), values.get(node.name), units)
+            for moments, intervals, values, units in (
+                (derived.forward, derived.interval_forward, found.forward, []),
+                (derived.backward, derived.interval_backward, found.backward, found.cotangents),
             )
         )
         op = node.activation.name if node.activation else node.op
@@ -180,12 +185,19 @@ def rows(graph: Any, derived: Any, found: Measured) -> list[Row]:
     return made
 
 
-def compared(moments: Any, interval: Any, values: list[float] | None) -> tuple[float, float, float]:
-    """Log ratio, its standard error, and the share of draws inside the interval."""
+def compared(
+    moments: Any, interval: Any, values: list[float] | None, units: list[float]
+) -> tuple[float, float, float]:
+    """Log ratio, its standard error, and the share of draws inside the interval.
+
+    Middles are compared by the unit of each draw's own cotangents, where ``units`` gives these:
+    that is quieter, and as right.
+    """
     if not values or not 0 < max(values) < math.inf:  # a mask's −∞, say
         return math.nan, math.nan, math.nan
     array = np.array(values)
-    error = array.std() / array.mean() / 2 / math.sqrt(len(array))
+    by_unit = array / units if len(units) == len(array) else array
+    error = by_unit.std() / by_unit.mean() / 2 / math.sqrt(len(array))
     if moments is None:
         return math.inf, error, math.nan
     if moments.second <= 0:
@@ -193,7 +205,7 @@ def compared(moments: Any, interval: Any, values: list[float] | None) -> tuple[f
     inside = math.nan
     if interval is not None:
         inside = float(np.mean((array >= interval[0]) & (array <= interval[1])))
-    return math.log(moments.second / array.mean()) / 2, error, inside
+    return math.log(moments.second / by_unit.mean()) / 2, error, inside
 
 
 def summary(values: list[float], errors: list[float]) -> str:
