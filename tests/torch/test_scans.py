@@ -44,10 +44,17 @@ class Scan(nn.Module):
         return self.outside(torch.stack(steps, 1))
 
 
+class NormedScan(Scan):
+    """With a norm, written out, of what enters the scan."""
+
+    def forward(self, x):
+        return super().forward(x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+
+
 class Whole(nn.Module):
-    def __init__(self):
+    def __init__(self, scan=Scan):
         super().__init__()
-        self.scan = Scan()
+        self.scan = scan()
         self.first = nn.Linear(48, 48)
 
     def forward(self, x):
@@ -140,6 +147,15 @@ def mean_of(moments):
     each = list(moments)
     pairs = np.mean([m.pairs for m in each], axis=0)
     return float(np.mean([m.mean for m in each])), pairs, each[0].axes
+
+
+def test_a_scan_behind_a_norm_that_is_written_out_is_sampled():
+    trace, parameters = traced(Whole(NormedScan), torch.randn(16, LENGTH, 48))
+    assert "standardise" in [node.op for node in trace.graph.nodes]
+    known = parameter_moments(trace.graph, parameters)
+    said = propagate(trace.graph, known, sample=sampling(tensors=parameters.tensors))
+    (last,) = [n for n in trace.graph.nodes if n.op == "stack"]
+    assert "of a scan" in said.sampled[last.name]
 
 
 def test_a_scan_that_cannot_be_sampled_is_derived_step_by_step(monkeypatch):

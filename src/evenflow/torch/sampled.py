@@ -134,6 +134,8 @@ def _run(node: Node, values: Values, known: Mapping[str, Any]) -> Any:
         return pointwise(node.activation, tensor(node.arguments["input"]))
     if node.op == "getitem":
         return tensor(node.arguments["input"])[node.arguments["index"]]
+    if node.op == "standardise":
+        return _standardised(tensor(node.arguments["input"]), node.arguments)
     operation = _operation(node)
     given, writes = {}, operation._schema.is_mutable  # a leaf must not be written in place
     for formal in operation._schema.arguments:
@@ -144,6 +146,14 @@ def _run(node: Node, values: Values, known: Mapping[str, Any]) -> Any:
     except (RuntimeError, NotImplementedError, ValueError, IndexError, TypeError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise NoRuleError(f"{node.op!r} does not run on its own: {first}") from error
+
+
+def _standardised(x: torch.Tensor, arguments: Mapping[str, Any]) -> torch.Tensor:
+    """A normalisation written out, which the Graph has made a single operation."""
+    axes = arguments["dim"]
+    x = x - x.mean(axes, keepdim=True) if arguments["centre"] else x
+    size = x.square().mean(axes, keepdim=True) + arguments["eps"]
+    return x * size.rsqrt() * float(arguments["scale"])
 
 
 def _operation(node: Node) -> Any:
