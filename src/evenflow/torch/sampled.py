@@ -152,7 +152,7 @@ def _standardised(x: torch.Tensor, arguments: Mapping[str, Any]) -> torch.Tensor
     """A normalisation written out, which the Graph has made a single operation."""
     axes = arguments["dim"]
     x = x - x.mean(axes, keepdim=True) if arguments["centre"] else x
-    size = x.square().mean(axes, keepdim=True) + arguments["eps"]
+    size: torch.Tensor = x.square().mean(axes, keepdim=True) + float(arguments["eps"])
     return x * size.rsqrt() * float(arguments["scale"])
 
 
