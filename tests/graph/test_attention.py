@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from evenflow.graph.moments import Moments
 from evenflow.graph.numbers.measured import measured
@@ -21,6 +20,8 @@ from evenflow.torch.names import ModelParameters
 from evenflow.torch.trace import trace
 from evenflow.torch.weights import input_moments
 
+from .attending import Attention
+
 ROLES = ("examples", "units", "positions", "units")
 SHAPE = (3, 4, 24, 32)
 DRAWS = 12
@@ -30,16 +31,6 @@ def pieces(generator, size, shared):
     """A tensor (B, H, T, d) whose positions have a share of their values in common."""
     common = torch.randn(*size[:2], 1, size[3], generator=generator)
     return shared**0.5 * common + (1 - shared) ** 0.5 * torch.randn(size, generator=generator)
-
-
-class Attention(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(()))
-        self.function = function
-
-    def forward(self, query, key, value):
-        return self.function(query, key, value)
 
 
 def by_hand(query, key, value, mask=None):

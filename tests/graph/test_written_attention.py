@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from evenflow.graph.moments import Moments, roles_of
 from evenflow.graph.propagate import propagate
 
 from ..tracing import graph_of
+from .attending import Attention
 
 SHAPE = (2, 4, 12, 16)
 LOWER = torch.ones(12, 12).tril().bool()
@@ -57,16 +57,6 @@ CASES = {
     plain: F.scaled_dot_product_attention,
     folded: F.scaled_dot_product_attention,
 }
-
-
-class Attention(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(()))
-        self.function = function
-
-    def forward(self, query, key, value):
-        return self.function(query, key, value)
 
 
 def derived(function):

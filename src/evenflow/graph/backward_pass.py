@@ -211,19 +211,23 @@ class Backward:
         if levels is not None:
             self.levels[name] = levels
         if name not in self.graph.parameters:
-            self._add_kinds(name, known, moments, kinds)
+            self._add_kinds(name, known, moments, kinds, total)
 
     def _add_kinds(
-        self, name: str, known: Moments | None, moments: Moments, kinds: tuple[Moments, ...]
+        self,
+        name: str,
+        known: Moments | None,
+        moments: Moments,
+        kinds: tuple[Moments, ...],
+        total: Moments,
     ) -> None:
         before = self.kinds.pop(name, ())
         if known is not None and (before or kinds):
             count = len(before or kinds)
             pairs = zip(before or (known,) * count, kinds or (moments,) * count, strict=True)
             kinds = tuple(summed(one, other) for one, other in pairs)
-            moments = summed(known, moments)
         if kinds:
-            self.kinds[name] = as_corrected(kinds, moments, self.gradients[name])
+            self.kinds[name] = as_corrected(kinds, total, self.gradients[name])
 
 
 def _not_negative(x: Moments) -> Moments:

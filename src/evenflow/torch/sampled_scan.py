@@ -94,7 +94,7 @@ class _Scanning:
     ) -> _Scanning:
         """On as many channels as there is room for; ``NoRuleError`` if even a few are too many."""
         whole = cls(scan, _trial(scan, step), Thinned(scan.nodes), seed, tensors)
-        thin = thinned(scan.nodes, whole.entering(0), whole.results)
+        thin = thinned(scan.nodes, lambda: whole.entering(0), whole.results)
         if thin.elements > _MOST:
             raise NoRuleError("a scan that is too large to be sampled")
         return replace(whole, thin=thin)

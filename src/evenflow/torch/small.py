@@ -43,11 +43,16 @@ class Small:
 
     def enlarged(self, x: Moments, shape: tuple[int, ...]) -> Moments:
         """Moments of a tensor of ``shape``, measured on the shortened axes."""
-        axes = tuple(
-            (Atom(size, atoms[0].role),) if atoms else ()
-            for size, atoms in zip(shape, x.axes, strict=True)
-        )
-        return replace(x, axes=axes)
+        return enlarged(x, shape)
+
+
+def enlarged(x: Moments, shape: tuple[int, ...]) -> Moments:
+    """Moments of a tensor of ``shape``, measured where some of its axes were shorter."""
+    axes = tuple(
+        (Atom(size, atoms[0].role),) if atoms else ()
+        for size, atoms in zip(shape, x.axes, strict=True)
+    )
+    return replace(x, axes=axes)
 
 
 def smaller(trial: Trial, seed: int) -> Small:

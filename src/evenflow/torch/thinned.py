@@ -8,7 +8,7 @@ are independent: on fewer of them it has so much smaller a second moment.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -16,8 +16,8 @@ import torch
 
 from evenflow.errors import NoRuleError
 from evenflow.graph.graph import Node
-from evenflow.graph.moments import Atom, Moments
-from evenflow.torch.small import resized, with_lengths
+from evenflow.graph.moments import Moments
+from evenflow.torch.small import enlarged, resized, with_lengths
 
 Values = dict[str, Any]
 Running = Callable[[Sequence[Node], Values], Values]
@@ -63,22 +63,19 @@ class Thinned:
     def enlarged(self, x: Moments, shape: tuple[int, ...], *, summed: bool = False) -> Moments:
         """Moments of a tensor of ``shape`` from those at the channels that are kept; ``summed``
         where one without them is a sum over them."""
-        axes = tuple(
-            (Atom(size, atoms[0].role),) if atoms else ()
-            for size, atoms in zip(shape, x.axes, strict=True)
-        )
         missing = self.size / self.kept if summed and self.size and self.size not in shape else 1.0
-        return replace(x.scaled(missing**0.5), axes=axes)
+        return enlarged(x.scaled(missing**0.5), shape)
 
 
-def thinned(nodes: tuple[Node, ...], values: Values, run: Running) -> Thinned:
+def thinned(nodes: tuple[Node, ...], read: Callable[[], Values], run: Running) -> Thinned:
     """As few channels as are needed, of the longest axis on which the operations work alone.
 
-    ``values`` are those that the operations read; ``run`` gives all results.
+    ``read`` gives the values that the operations read, ``run`` all results.
     """
     whole = Thinned(nodes)
     if whole.elements <= _ENOUGH:
         return whole
+    values = read()
     for size in _candidates(nodes, values):
         kept = max(_ENOUGH * size // whole.elements, _FEWEST)
         thin = Thinned(tuple(with_lengths(node, size, kept) for node in nodes), size, kept)

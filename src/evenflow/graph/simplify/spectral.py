@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from evenflow.graph.graph import Graph, Node, Ref
 from evenflow.graph.simplify.fuse import reached
+from evenflow.graph.simplify.sources import behind
 
 _VIEWS = ("flatten", "view", "reshape", "permute", "_to_copy", "to", "detach", "alias")
 
@@ -29,7 +30,7 @@ def _normalised(graph: Graph, node: Node) -> Node | None:
     matrix = mapped.arguments.get("input") if mapped is not None and mapped.op == "mv" else None
     if product.op not in ("vdot", "dot") or not isinstance(matrix, Ref):
         return None
-    if _source(graph, matrix.name) != _source(graph, weight.name):
+    if behind(graph, matrix.name, _VIEWS) != behind(graph, weight.name, _VIEWS):
         return None
     rows, columns = graph.shape(matrix.name)
     return replace(
@@ -42,13 +43,3 @@ def _normalised(graph: Graph, node: Node) -> Node | None:
 def _producer(graph: Graph, node: Node, argument: str) -> Node | None:
     value = node.arguments.get(argument)
     return graph.node(value.name) if isinstance(value, Ref) else None
-
-
-def _source(graph: Graph, name: str) -> str:
-    """The value that a matrix is a view of."""
-    node = graph.node(name)
-    while node is not None and node.op in _VIEWS:
-        value = node.arguments.get("input")
-        name = value.name if isinstance(value, Ref) else ""
-        node = graph.node(name)
-    return name

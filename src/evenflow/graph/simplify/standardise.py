@@ -13,6 +13,7 @@ from math import prod
 
 from evenflow.graph.graph import Argument, Graph, Node, Ref
 from evenflow.graph.simplify.fuse import reached
+from evenflow.graph.simplify.sources import behind, input_of
 
 _CASTS = ("to", "_to_copy", "type_as", "alias")
 
@@ -37,7 +38,7 @@ class _Square:
 
 def _standardised(graph: Graph, node: Node) -> Node | None:
     for value, square in _quotients(graph, node):
-        source = _plain(graph, value)
+        source = behind(graph, value, _CASTS)
         inner = _centred(graph, source, square.axes)
         if _same(graph, source, square.of) and not square.centred:
             of = inner or value
@@ -84,16 +85,16 @@ def _root(graph: Graph, name: str) -> _Square | None:
     if node.op == "linalg_vector_norm" and node.arguments.get("ord", 2) == 2:
         return _length(graph, node, added**2)
     if added == 0 and _is_power(node, "sqrt", 0.5):
-        return _mean_square(graph, _input(node))
+        return _mean_square(graph, input_of(node))
     return None
 
 
 def _inverse_root(graph: Graph, name: str) -> _Square | None:
     node = _producer(graph, name)
     if node is not None and _is_power(node, "rsqrt", -0.5):
-        return _mean_square(graph, _input(node))
+        return _mean_square(graph, input_of(node))
     if node is not None and _is_power(node, "reciprocal", -1.0):
-        return _root(graph, _input(node))
+        return _root(graph, input_of(node))
     return None
 
 
@@ -104,13 +105,13 @@ def _mean_square(graph: Graph, name: str) -> _Square | None:
         return None
     if node.op == "var":
         return _variance(graph, node, eps)
-    square = _producer(graph, _input(node)) if node.op in ("mean", "sum") else None
+    square = _producer(graph, input_of(node)) if node.op in ("mean", "sum") else None
     if square is None or not node.arguments.get("keepdim"):
         return None
-    own = square.op == "mul" and square.arguments.get("other") == Ref(_input(square))
+    own = square.op == "mul" and square.arguments.get("other") == Ref(input_of(square))
     if not own and not _is_power(square, "square", 2.0):
         return None
-    of = _plain(graph, _input(square))
+    of = behind(graph, input_of(square), _CASTS)
     if node.op == "sum":
         length = _length(graph, node, eps)
         return length and replace(length, of=of)
@@ -119,24 +120,26 @@ def _mean_square(graph: Graph, name: str) -> _Square | None:
 
 def _length(graph: Graph, node: Node, eps: float) -> _Square | None:
     """Σx² + eps is n times the mean square with eps/n."""
-    shape, axes = graph.shape(_input(node)), _axes(node)
+    shape, axes = graph.shape(input_of(node)), _axes(node)
     if not node.arguments.get("keepdim") or not all(isinstance(axis, int) for axis in axes):
         return None
     count = prod(shape[axis] for axis in axes if isinstance(axis, int))
-    return _Square(_plain(graph, _input(node)), axes, eps / max(count, 1), count=max(count, 1))
+    return _Square(
+        behind(graph, input_of(node), _CASTS), axes, eps / max(count, 1), count=max(count, 1)
+    )
 
 
 def _unexpanded(graph: Graph, name: str) -> str:
     """What copies along axes of length 1 were made of."""
     node = graph.node(name)
-    if node is None or node.op not in ("expand", "expand_as") or not _input(node):
+    if node is None or node.op not in ("expand", "expand_as") or not input_of(node):
         return name
-    source = _input(node)
+    source = input_of(node)
     return source if len(graph.shape(source)) == len(node.shape) else name
 
 
 def _variance(graph: Graph, node: Node, eps: float) -> _Square:
-    return _Square(_plain(graph, _input(node)), _axes(node), eps, centred=True)
+    return _Square(behind(graph, input_of(node), _CASTS), _axes(node), eps, centred=True)
 
 
 def _centred(graph: Graph, name: str, axes: tuple[Argument, ...]) -> str | None:
@@ -148,8 +151,8 @@ def _centred(graph: Graph, name: str, axes: tuple[Argument, ...]) -> str | None:
     mean = _producer(graph, other.name) if isinstance(other, Ref) else None
     if mean is None or mean.op != "mean" or _axes(mean) != axes:
         return None
-    of = _input(node)
-    return of if _same(graph, of, _input(mean)) else None
+    of = input_of(node)
+    return of if _same(graph, of, input_of(mean)) else None
 
 
 def _less_number(graph: Graph, name: str) -> tuple[str, float]:
@@ -157,8 +160,8 @@ def _less_number(graph: Graph, name: str) -> tuple[str, float]:
     node = _producer(graph, name)
     argument = {"add": "other", "clamp": "min", "clamp_min": "min"}.get(node.op if node else "")
     number = node.arguments.get(argument) if node is not None and argument else None
-    if node is not None and isinstance(number, (int, float)) and _input(node):
-        return _input(node), float(number)
+    if node is not None and isinstance(number, (int, float)) and input_of(node):
+        return input_of(node), float(number)
     return name, 0.0
 
 
@@ -172,21 +175,12 @@ def _axes(node: Node) -> tuple[Argument, ...]:
 
 
 def _producer(graph: Graph, name: str) -> Node | None:
-    return graph.node(_plain(graph, name))
-
-
-def _plain(graph: Graph, name: str) -> str:
-    """The value that casts were made of."""
-    node = graph.node(name)
-    while node is not None and node.op in _CASTS and _input(node):
-        name = _input(node)
-        node = graph.node(name)
-    return name
+    return graph.node(behind(graph, name, _CASTS))
 
 
 def _same(graph: Graph, one: str, other: str) -> bool:
     """Whether two values are the same: one value, or x − mean(x) or mean(x) written twice."""
-    one, other = _plain(graph, one), _plain(graph, other)
+    one, other = behind(graph, one, _CASTS), behind(graph, other, _CASTS)
     first, second = graph.node(one), graph.node(other)
     if one == other or first is None or second is None:
         return one == other
@@ -205,8 +199,3 @@ def _operands(first: Node, second: Node) -> list[tuple[Ref, Ref]]:
     pairs = [(first.arguments[name], second.arguments[name]) for name in names]
     found = [(x, y) for x, y in pairs if isinstance(x, Ref) and isinstance(y, Ref)]
     return found if len(found) == len(pairs) else []
-
-
-def _input(node: Node) -> str:
-    value = node.arguments.get("input")
-    return value.name if isinstance(value, Ref) else ""

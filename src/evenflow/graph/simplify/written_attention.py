@@ -18,6 +18,7 @@ import numpy.typing as npt
 from evenflow.graph.graph import Argument, Graph, Node, Ref
 from evenflow.graph.numbers.constants import HIDING, core_of
 from evenflow.graph.simplify.fuse import reached
+from evenflow.graph.simplify.sources import behind, input_of
 
 _CASTS = ("to", "_to_copy", "type_as", "alias", "contiguous", "clone")
 _PRODUCTS = {"matmul": "other", "bmm": "mat2"}
@@ -67,13 +68,13 @@ def _attention(graph: Graph, node: Node) -> tuple[_Logits, dict[str, Argument]] 
     if node.op not in _PRODUCTS:
         return None
     value = node.arguments.get(_PRODUCTS[node.op])
-    name, dropped = _undropped(graph, _input(node))
+    name, dropped = _undropped(graph, input_of(node))
     softmax = graph.node(name)
     if not isinstance(value, Ref) or softmax is None or softmax.op not in _SOFTMAX:
         return None
     if softmax.arguments.get("dim") not in (-1, len(softmax.shape) - 1):
         return None
-    logits = _logits(graph, _input(softmax))
+    logits = _logits(graph, input_of(softmax))
     if logits is None or graph.shape(logits.query)[:-2] != graph.shape(value.name)[:-2]:
         return None
     return logits, {
@@ -89,27 +90,27 @@ def _attention(graph: Graph, node: Node) -> tuple[_Logits, dict[str, Argument]] 
 
 def _undropped(graph: Graph, name: str) -> tuple[str, float]:
     """What dropout and casts were made of, and the share that is dropped."""
-    name = _plain(graph, name)
+    name = behind(graph, name, _CASTS)
     node = graph.node(name)
     if node is None or node.op != "dropout":
         return name, 0.0
     share = node.arguments.get("p")
     drops = bool(node.arguments.get("train")) and isinstance(share, (int, float))
-    return _plain(graph, _input(node)), float(share) if drops else 0.0  # type: ignore[arg-type]
+    return behind(graph, input_of(node), _CASTS), float(share) if drops else 0.0  # type: ignore[arg-type]
 
 
 def _logits(graph: Graph, name: str) -> _Logits | None:
     """What a softmax reads, back to the product of queries and keys."""
     scale, added = 1.0, list[tuple[str, float]]()
-    while (node := graph.node(_plain(graph, name))) is not None:
+    while (node := graph.node(behind(graph, name, _CASTS))) is not None:
         if node.op in _PRODUCTS:
             key = _turned(graph, node)
-            alike = key and graph.shape(_input(node))[:-2] == graph.shape(key)[:-2]
-            return _Logits(_input(node), key, scale, tuple(added)) if alike else None
+            alike = key and graph.shape(input_of(node))[:-2] == graph.shape(key)[:-2]
+            return _Logits(input_of(node), key, scale, tuple(added)) if alike else None
         factor = _factor(node)
         step = None if factor is not None else next(_additions(graph, node), None)
         if factor is not None:
-            name, scale = _input(node), scale * factor
+            name, scale = input_of(node), scale * factor
         elif step is not None:
             name, other, sign = step
             added.append((other, sign * scale))
@@ -169,24 +170,10 @@ def _mask(graph: Graph, logits: _Logits) -> Array:
 def _turned(graph: Graph, product: Node) -> str:
     """The keys that a product reads with their last two axes exchanged; "" where it does not."""
     value = product.arguments.get(_PRODUCTS[product.op])
-    node = graph.node(_plain(graph, value.name)) if isinstance(value, Ref) else None
+    node = graph.node(behind(graph, value.name, _CASTS)) if isinstance(value, Ref) else None
     if node is None or node.op not in ("transpose", "mT"):
         return ""
     rank = len(node.shape)
     axes = {node.arguments.get("dim0", -1), node.arguments.get("dim1", -2)}
     turned = {axis % rank for axis in axes if isinstance(axis, int)}
-    return _input(node) if turned == {rank - 1, rank - 2} else ""
-
-
-def _plain(graph: Graph, name: str) -> str:
-    """The value that casts were made of."""
-    node = graph.node(name)
-    while node is not None and node.op in _CASTS and _input(node):
-        name = _input(node)
-        node = graph.node(name)
-    return name
-
-
-def _input(node: Node) -> str:
-    value = node.arguments.get("input")
-    return value.name if isinstance(value, Ref) else ""
+    return input_of(node) if turned == {rank - 1, rank - 2} else ""
